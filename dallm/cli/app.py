@@ -1,0 +1,40 @@
+"""The commands, brought together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dallm import __version__
+from dallm.cli.guard import GuardedGroup
+
+app = typer.Typer(
+    name="dallm",
+    cls=GuardedGroup,
+    help="Evidence-backed clinical features for a table of cases with free-text reports.",
+    epilog="Research software, not a medical device. Exit codes: 0 done, 1 failed, 2 wrong use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dallm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error; may stand after the command, too."),
+    ] = False,
+) -> None:
+    """Take the options that every command shares; both are acted on before a command begins."""
