@@ -1,0 +1,351 @@
+"""What a cohort refuses, before any work begins: each refusal names the column and the row.
+
+Rows are counted from 0, in the order of the table given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dallm.errors import CohortError, did_you_mean
+from dallm.vitals import known_vital
+
+DATA_USES = ("open", "credentialed")
+_EXACT = 2**53  # above it a float no longer holds every whole number
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column plays which part."""
+
+    id: str
+    group: str | None
+    report: tuple[str, ...]
+    numeric: dict[str, str]
+    categorical: tuple[str, ...]
+    targets: tuple[str, ...]
+    data_use: str
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return (column, role) for every role given, in order."""
+        many = [("report", self.report), ("numeric", self.numeric)]
+        many += [("categorical", self.categorical), ("targets", self.targets)]
+        single = [(self.id, "id")] + ([(self.group, "group")] if self.group is not None else [])
+        return single + [(column, role) for role, columns in many for column in columns]
+
+
+def read_roles(
+    id: object,
+    group: object,
+    report: object,
+    numeric: object,
+    categorical: object,
+    targets: object,
+    data_use: object,
+) -> Roles:
+    """Return the roles as given by a user, in one form.
+
+    Raises
+    ------
+    CohortError
+        If a role is not a column name, a list of them or (`numeric`) a mapping to units.
+    """
+    if not isinstance(id, str):
+        raise CohortError(f"id must be the name of a column, got {type(id).__name__}.")
+    if group is not None and not isinstance(group, str):
+        raise CohortError(f"group must be the name of a column or None, got {type(group).__name__}.")
+    if data_use not in DATA_USES:
+        raise CohortError(
+            f"data_use must be one of {list(DATA_USES)}, got {data_use!r}.{did_you_mean(data_use, DATA_USES)}"
+        )
+    numeric = {} if numeric is None else numeric
+    if not isinstance(numeric, Mapping):
+        raise CohortError(
+            "numeric must map each column to its unit, e.g. numeric={'temperature': 'degF', 'ratio': '1'}."
+        )
+    for column, unit in numeric.items():
+        if not isinstance(unit, str) or not unit.strip():
+            raise CohortError(
+                f"numeric column {column!r} has no unit; write e.g. {{{column!r}: 'mmHg'}}, '1' for a ratio."
+            )
+    return Roles(
+        id=id,
+        group=group,
+        report=_names("report", report),
+        numeric={column: unit.strip() for column, unit in numeric.items()},
+        categorical=_names("categorical", categorical),
+        targets=_names("targets", targets),
+        data_use=str(data_use),
+    )
+
+
+def check_frame(frame: object) -> None:
+    """Refuse what is no usable table: no DataFrame, no rows, column names not text or repeated."""
+    if not isinstance(frame, pd.DataFrame):
+        raise CohortError(f"The table must be a pandas DataFrame, got {type(frame).__name__}.")
+    if frame.columns.nlevels > 1:
+        raise CohortError("The table has several levels of column names; flatten them to one.")
+    for name in frame.columns:
+        if not isinstance(name, str) or not name.strip():
+            raise CohortError(f"Column names must be text that is not empty; found {name!r}. Rename it.")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise CohortError(f"The table has the column {twice[0]!r} more than once; rename or drop one.")
+    if not len(frame):
+        raise CohortError("The table is empty: it has no rows.")
+
+
+def check_roles(frame: pd.DataFrame, roles: Roles) -> None:
+    """Refuse a column that is not there, one with two roles, and a unit that a known measurement lacks."""
+    taken: dict[str, str] = {}
+    for column, role in roles.pairs():
+        if not isinstance(column, str) or column not in frame.columns:
+            hint = did_you_mean(column, frame.columns)
+            if role == "id" and column == frame.index.name:
+                hint = " It is the table's index; pass frame.reset_index()."
+            raise CohortError(
+                f"{role}: the table has no column {column!r}.{hint or _columns_there(frame.columns)}"
+            )
+        if column in taken:
+            both = role if role == taken[column] else f"{taken[column]} and {role}"
+            why = " A target must not be shown to the model." if "targets" in (role, taken[column]) else ""
+            raise CohortError(f"Column {column!r} is named twice, as {both}; give it one role.{why}")
+        taken[column] = role
+    for column, unit in roles.numeric.items():
+        vital = known_vital(column)
+        if vital is not None:
+            try:
+                vital.unit_of(unit)
+            except CohortError as error:
+                raise CohortError(f"numeric column {column!r}: {error}") from None
+
+
+def read_ids(values: pd.Series[Any]) -> pd.Index[Any]:
+    """Return the ids as an index of whole numbers or of text.
+
+    Whole numbers that a missing value had made floats are whole again; several types together become text.
+
+    Raises
+    ------
+    CohortError
+        If an id is missing, comes twice or is of no use as an id.
+    """
+    column = str(values.name)
+    missing = values.isna().to_numpy(dtype=bool)
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        missing |= np.array([isinstance(v, str) and not v.strip() for v in values], dtype=bool)
+    if missing.any():
+        raise CohortError(
+            f"id column {column!r}: {_count(missing.sum(), 'row')} without an id; {_first_rows(missing)}. "
+            "Drop these rows or give them one."
+        )
+    ids: pd.Index[Any] = pd.Index(_plain_ids(values), name=column)
+    twice = ids.duplicated(keep=False)
+    if twice.any():
+        first = ids[int(np.flatnonzero(twice)[0])]
+        rows = np.flatnonzero(ids == first)
+        raise CohortError(
+            f"id column {column!r}: {first!r} stands in {len(rows)} rows ({_listed(rows)}); "
+            f"{_count(ids[twice].nunique(), 'id')} more than once in all. Each case needs an id of its own."
+        )
+    return ids
+
+
+def _plain_ids(values: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    column = str(values.name)
+    if pd.api.types.is_bool_dtype(values.dtype):
+        raise CohortError(f"id column {column!r} holds True and False; name the column that holds the ids.")
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return _whole_ids(values)
+    kinds = {type(v) for v in values}
+    if all(issubclass(k, (int, np.integer)) and k is not bool for k in kinds):
+        numbers = [int(v) for v in values]
+        if all(-(2**63) <= n < 2**63 for n in numbers):
+            return pd.Series(numbers, dtype="int64")
+    if all(issubclass(k, str) for k in kinds):
+        return values.reset_index(drop=True)
+    return pd.Series([_id_text(v) for v in values])
+
+
+def _whole_ids(values: pd.Series[Any]) -> pd.Series[Any]:
+    column = str(values.name)
+    if pd.api.types.is_float_dtype(values.dtype):
+        numbers = values.to_numpy(dtype="float64")
+        if (np.abs(numbers) >= _EXACT).any():
+            raise CohortError(
+                f"id column {column!r} holds floats too large to be exact; read it as text (dtype=str)."
+            )
+        if (numbers != np.floor(numbers)).any():
+            row = int(np.flatnonzero(numbers != np.floor(numbers))[0])
+            raise CohortError(
+                f"id column {column!r}: row {row} holds the fraction {numbers[row]:g}; "
+                "ids are whole numbers or text."
+            )
+        return pd.Series(numbers.astype("int64"))
+    if pd.api.types.is_integer_dtype(values.dtype) and int(values.max()) < 2**63:
+        return pd.Series(values.to_numpy(dtype="int64"))
+    return pd.Series([_id_text(v) for v in values])
+
+
+def _id_text(value: object) -> str:
+    # a mixed column reads 7 as 7.0 in some rows; as text they must not become two ids
+    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
+
+
+def check_group(values: pd.Series[Any]) -> None:
+    """Refuse a missing group: such a case could stand on both sides of a split."""
+    missing = values.isna().to_numpy(dtype=bool)
+    if missing.any():
+        raise CohortError(
+            f"group column {values.name!r}: {_count(missing.sum(), 'row')} without a group; "
+            f"{_first_rows(missing)}. Give each a group, its id for instance."
+        )
+
+
+def check_report(values: pd.Series[Any]) -> None:
+    """Refuse a report column that holds something other than text and missing values."""
+    row = _first_other(values, str)
+    if row is not None:
+        raise CohortError(
+            f"report column {values.name!r}: row {row} holds {_kind(values.iloc[row])}, not text. "
+            "Name a text column, or make it text with missing values left missing."
+        )
+
+
+def check_categorical(values: pd.Series[Any]) -> None:
+    """Refuse a categorical column whose values are no single words, numbers or booleans."""
+    row = _first_other(values, (str, int, float, bool, np.generic))
+    if row is not None:
+        raise CohortError(
+            f"categorical column {values.name!r}: row {row} holds {_kind(values.iloc[row])}; "
+            "use text, whole numbers or booleans."
+        )
+
+
+def read_numbers(values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a numeric column as floats, NaN where missing.
+
+    Raises
+    ------
+    CohortError
+        If it holds text or anything else that is no number.
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        values = values.astype(dtype.categories.dtype)
+    if pd.api.types.is_numeric_dtype(values.dtype) and not (
+        pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_complex_dtype(values.dtype)
+    ):
+        return values.to_numpy(dtype="float64", na_value=np.nan)
+    items = objects(values)
+    text = np.array([isinstance(v, str) for v in items], dtype=bool)
+    if text.any():
+        raise CohortError(_text_in_numbers(str(values.name), values, text))
+    good = [v is None or (_is_number(v) and not isinstance(v, (bool, np.bool_))) for v in items]
+    if not all(good):
+        row = good.index(False)
+        raise CohortError(
+            f"numeric column {values.name!r}: row {row} holds {_kind(items[row])}, not a number."
+            " A column of booleans is categorical."
+        )
+    return np.array([np.nan if v is None else float(v) for v in items], dtype="float64")
+
+
+def objects(values: pd.Series[Any]) -> list[Any]:
+    """Return a column's values as a list, None where missing."""
+    items: list[Any] = values.astype(object).tolist()
+    for row in np.flatnonzero(values.isna().to_numpy(dtype=bool)).tolist():
+        items[row] = None
+    return items
+
+
+def check_target(values: pd.Series[Any]) -> None:
+    """Refuse a target that is not boolean-like: 0, 1, True, False or missing."""
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return
+    for row, value in enumerate(objects(values)):
+        if value is None or (_is_number(value) and value in (0, 1)):
+            continue
+        number = f"{_shown(value)}" if _is_number(value) or isinstance(value, str) else _kind(value)
+        raise CohortError(
+            f"target {values.name!r}: row {row} holds {number}; a target is 0, 1, True, False or missing. "
+            f"Binarise it, e.g. frame[{values.name!r}] == 1."
+        )
+
+
+def _names(role: str, given: object) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise CohortError(f"{role} must be a column name or a list of them, got {type(given).__name__}.")
+    return tuple(given)
+
+
+def _columns_there(columns: pd.Index[Any]) -> str:
+    shown = ", ".join(map(repr, columns[:8]))
+    return f" It has {shown}{', ...' if len(columns) > 8 else ''}."
+
+
+def _text_in_numbers(column: str, values: pd.Series[Any], text: np.ndarray[Any, Any]) -> str:
+    spelt = pd.to_numeric(values[text], errors="coerce").notna().to_numpy()
+    wrong = np.flatnonzero(text)[~spelt]
+    if len(wrong):
+        row = int(wrong[0])
+        return (
+            f"numeric column {column!r}: {_count(len(wrong), 'value')} of text, the first in row {row}: "
+            f"{_shown(values.iloc[row])}. Set them to missing or correct them."
+        )
+    return (
+        f"numeric column {column!r}: {_count(int(text.sum()), 'number')} written as text, the first in row "
+        f"{int(np.flatnonzero(text)[0])}. Convert them with pd.to_numeric(frame[{column!r}])."
+    )
+
+
+def _first_other(values: pd.Series[Any], kinds: type | tuple[type, ...]) -> int | None:
+    """Return the position of the first value that is neither missing nor of these types."""
+    if kinds is str and isinstance(values.dtype, pd.StringDtype):
+        return None
+    for row, value in enumerate(objects(values)):
+        if value is not None and not isinstance(value, kinds):
+            return row
+    return None
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]  # Decimal and numpy scalars too
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, (str, bytes))
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 20 else text[:17] + "...")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _first_rows(where: np.ndarray[Any, Any]) -> str:
+    rows = np.flatnonzero(where)
+    return f"row {rows[0]}" if len(rows) == 1 else f"rows {_listed(rows)}"
+
+
+def _listed(rows: np.ndarray[Any, Any]) -> str:
+    return ", ".join(str(int(r)) for r in rows[:5]) + (", ..." if len(rows) > 5 else "")
