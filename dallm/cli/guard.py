@@ -1,7 +1,8 @@
-"""What the user sees when a command cannot go on: one clear line, and an exit code that a script can act on.
+"""What the user sees when a command cannot go on: one clear line, and an exit code for scripts.
 
-0: done. 1: it could not be done (a disk that is full, a store that does not open, a fault of the program). 2: the
-command or its input has to change first (an unknown option, a misspelled column, an empty file). 130: interrupted.
+0: done. 1: it could not be done (a full disk, a store that does not open, a fault of the program).
+2: the command or its input has to change first (an unknown option, a misspelled column, an empty file).
+130: interrupted.
 """
 
 from __future__ import annotations
