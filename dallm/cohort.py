@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Cohort:
         Columns to be predicted: 0, 1, True, False or missing. They are never shown to an engine.
     data_use : {"credentialed", "open"}, default="credentialed"
         Whether the text may leave this machine; ``"credentialed"`` forbids it.
+    notes : iterable of str, default=()
+        How the table came about, as the readers tell it; kept as a tuple.
 
     Attributes
     ----------
@@ -76,11 +78,13 @@ class Cohort:
         categorical: str | Sequence[str] = (),
         targets: str | Sequence[str] = (),
         data_use: str = "credentialed",
+        notes: Iterable[str] = (),
     ) -> None:
         checks.check_frame(frame)
         roles = checks.read_roles(id, group, report, numeric, categorical, targets, data_use)
         checks.check_roles(frame, roles)
         self._fill(frame.copy(), roles)
+        self.notes: tuple[str, ...] = tuple(notes)
         if len(self.quality):
             found = "; ".join(f"{q.column!r}: {q.detail}" for q in self.quality.itertuples())
             warnings.warn(
@@ -203,6 +207,7 @@ class Cohort:
             raise CohortError(f"take() was given a position outside 0 to {len(self) - 1}.")
         part = object.__new__(type(self))
         part._fill(self.frame.take(wanted), self._roles)
+        part.notes = self.notes
         return part
 
     def __repr__(self) -> str:
