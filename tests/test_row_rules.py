@@ -124,7 +124,7 @@ def test__apply__column_of_the_features_own_name__is_copied():
 
 def test__default__every_threshold__names_a_guideline_or_says_convention():
     table = tomllib.loads(data_path("row_rules.toml").read_text(encoding="utf-8"))
-    guideline = re.compile(r"convention, editable$|[A-Z][\w/-]+[ ,].*\d")  # a body, and the figure it gives
+    guideline = re.compile(r"convention, editable$|[A-Z][\w/-]+[ ,:].*\d")  # a body, and the figure it gives
     assert [r["feature"] for r in table["rule"] if not guideline.match(r["guideline"])] == []
 
 
