@@ -150,8 +150,8 @@ class Cohort:
     def cases(self) -> Iterator[Case]:
         """Yield what an engine may see of each case, in row order.
 
-        No target, no group and no column without a role is in it. Missing values, impossible values and reports
-        that are empty or only white space are left out; report text is passed exactly as given.
+        No target, no group and no column without a role is in it. Missing values, impossible values and
+        reports that are empty or only white space are left out; report text is passed exactly as given.
         """
         texts = [checks.objects(self.frame[c]) for c in self.report]
         row_columns = [*self._roles.numeric, *self.categorical]
