@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import html
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +41,8 @@ class Cohort:
         Whether the text may leave this machine; ``"credentialed"`` forbids it.
     notes : iterable of str, default=()
         How the table came about, as the readers tell it; kept as a tuple.
+    synthetic : bool, default=False
+        Whether the cases are made up; it is shown wherever the cohort is.
 
     Attributes
     ----------
@@ -79,12 +83,14 @@ class Cohort:
         targets: str | Sequence[str] = (),
         data_use: str = "credentialed",
         notes: Iterable[str] = (),
+        synthetic: bool = False,
     ) -> None:
         checks.check_frame(frame)
         roles = checks.read_roles(id, group, report, numeric, categorical, targets, data_use)
         checks.check_roles(frame, roles)
         self._fill(frame.copy(), roles)
         self.notes: tuple[str, ...] = tuple(notes)
+        self.synthetic: bool = bool(synthetic)
         if len(self.quality):
             found = "; ".join(f"{q.column!r}: {q.detail}" for q in self.quality.itertuples())
             warnings.warn(
@@ -93,8 +99,16 @@ class Cohort:
                 stacklevel=2,
             )
 
+    @classmethod
+    def quietly(cls, frame: pd.DataFrame, **roles: Any) -> Cohort:
+        """Make a cohort without a second warning of the impossible values of a table already checked."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataQualityWarning)
+            return cls(frame, **roles)
+
     def _fill(self, frame: pd.DataFrame, roles: checks.Roles) -> None:
         self.frame: pd.DataFrame = frame.reset_index(drop=True)
+        self.frame.columns = pd.Index(frame.columns.tolist())
         self._roles = roles
         self.ids: pd.Index[Any] = checks.read_ids(self.frame[roles.id])
         if roles.group is not None:
@@ -186,6 +200,16 @@ class Cohort:
             columns[column] = self.frame[column].astype("category").array
         return pd.DataFrame(columns, index=self.ids)
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Digest of what an engine may see (ids, reports, predictors) and of its columns' names and units."""
+        seen = {c: self.frame[c].astype("str") for c in (*self.report, *self.categorical)}
+        table = pd.DataFrame({**seen, **self._numbers}, index=range(len(self)))
+        digest = hashlib.sha256(repr((self.id, self.report, self.numeric, self.categorical)).encode())
+        digest.update(pd.util.hash_pandas_object(self.ids.astype("str"), index=False).to_numpy().tobytes())
+        digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
+
     def take(self, positions: Sequence[int] | np.ndarray[Any, Any] | pd.Series[Any]) -> Cohort:
         """Return a cohort of the rows at these positions (or where a boolean mask is True), roles kept.
 
@@ -208,6 +232,7 @@ class Cohort:
         part = object.__new__(type(self))
         part._fill(self.frame.take(wanted), self._roles)
         part.notes = self.notes
+        part.synthetic = self.synthetic
         return part
 
     def __repr__(self) -> str:
@@ -223,7 +248,8 @@ class Cohort:
         return f"<p>{html.escape(self._headline())}</p><table>{cells}</table>"
 
     def _headline(self) -> str:
-        return f"Cohort of {len(self):,} case{'' if len(self) == 1 else 's'}"
+        kind = "Synthetic cohort" if self.synthetic else "Cohort"
+        return f"{kind} of {len(self):,} case{'' if len(self) == 1 else 's'}"
 
     def _described(self) -> list[tuple[str, str]]:
         said = [("id", self.id)]
