@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
 
 from dallm import __version__
+from dallm.cli import augment, demo, doctor, report, stages
 from dallm.cli.guard import GuardedGroup
 
 app = typer.Typer(
@@ -27,6 +29,11 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _flowing(docstring: str) -> str:
+    """Join the lines of each paragraph, so that the help fits any width."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(docstring).split("\n\n"))
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -38,3 +45,16 @@ def _options(
     ] = False,
 ) -> None:
     """Take the options that every command shares; both are acted on before a command begins."""
+
+
+for _name, _command in {
+    "demo": demo.demo,
+    "augment": augment.augment,
+    "ingest": stages.ingest,
+    "ack": stages.ack,
+    "discover": stages.discover,
+    "fill": augment.fill,
+    "report": report.report,
+    "doctor": doctor.doctor,
+}.items():
+    app.command(_name, help=_flowing(_command.__doc__ or ""))(_command)

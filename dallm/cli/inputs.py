@@ -145,6 +145,11 @@ class CaseInput:
                 f"{', '.join(set_here)} does not go with --{reader}, which knows its columns; leave it out."
             )
 
+    @property
+    def label(self) -> str:
+        """The source of the cases, as a message names it."""
+        return repr(str(self.table or self.mimic or self.openi))
+
     def settings(self) -> dict[str, Any]:
         """Return what decides how the cases are read, for the record of a run."""
         source = self.table or self.mimic or self.openi
@@ -178,16 +183,13 @@ class CaseInput:
     def _read_all(self) -> Cohort:
         import dallm
 
-        use = {} if self.data_use is None else {"data_use": self.data_use}
         if self.mimic is not None:
-            return dallm.read_mimic(self.mimic, **use)
+            return dallm.read_mimic(self.mimic, data_use=self.data_use or "credentialed")
         if self.openi is not None:
-            return dallm.read_openi(self.openi, **use)
-        if self.table is None or self.id is None:
-            raise AssertionError("checked on creation")
+            return dallm.read_openi(self.openi, data_use=self.data_use or "open")
         return dallm.read_table(
-            self.table,
-            id=self.id,
+            str(self.table),
+            id=str(self.id),
             report=list(self.report),
             group=self.group,
             numeric=self.units or None,
@@ -196,7 +198,7 @@ class CaseInput:
             sheet=self.sheet,
             encoding=self.encoding,
             separator=_separator(self.separator),
-            **use,
+            data_use=self.data_use or "credentialed",
         )
 
 
@@ -231,13 +233,16 @@ def _separator(given: str | None) -> str | None:
 
 def _columns_of(cases: CaseInput) -> str:
     """The table's columns, to choose from; empty where the file cannot be looked into."""
+    from dallm.readers.delimited import header_of
+
     path = cases.table
-    if path is None or path.suffix.lower() not in (".csv", ".tsv", ".txt") or not path.is_file():
+    if path is None or path.suffix.lower() not in (".csv", ".tsv", ".txt"):
         return ""
-    with path.open(encoding=cases.encoding or "utf-8-sig", errors="replace") as file:
-        header = file.readline(4000).strip()
-    # A header line that is not one would show a patient's text, so only short names are listed.
-    columns = [c.strip('" ') for c in header.replace(";", ",").replace("\t", ",").split(",")]
+    try:
+        columns = header_of(path)
+    except (UserError, OSError):  # the reader says what is wrong with the file, once the roles are named
+        return ""
+    # A first line that is no header would show a patient's text, so only short names are listed.
     if len(columns) < 2 or any(len(c) > 40 or not c for c in columns):
         return ""
     return f" The table has the columns: {', '.join(columns)}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ RESULTS = (
     "ack.json",
     "evidence.html",
 )
-_ALSO_OURS = ("cohort.parquet", "cohort.json", "run.json", REQUEST, CHECKPOINT, KNOWLEDGE)
+_ALSO_OURS = ("cohort.parquet", "cohort.json", "run.json", "reports.csv", REQUEST, CHECKPOINT, KNOWLEDGE)
 _SPARE_BYTES = 50_000_000
 
 State = Literal["new", "resume", "done"]
@@ -96,7 +96,7 @@ class OutputFolder:
             return
         before = self._request()
         if before is None:
-            there = [name for name in (*RESULTS, "cells.parquet") if (self.path / name).exists()]
+            there = [name for name in RESULTS if (self.path / name).exists()]
             if there:
                 raise UserError(
                     f"The folder {str(self.path)!r} already holds {there[0]!r}, which this command did not "
@@ -126,14 +126,16 @@ class OutputFolder:
         if overwrite:
             self.clear()
         before = self._request()
-        if before is not None and "finished" in before and all((self.path / n).exists() for n in RESULTS):
+        made = before.get("files", []) if before is not None and "finished" in before else []
+        if made and all((self.path / name).exists() for name in made):
             return "done"
         write_text(self.path / REQUEST, _text(_as_json(request)))
         return "resume" if before is not None else "new"
 
-    def finish(self) -> None:
-        """Mark the run as complete, and drop what only an interrupted run needs."""
+    def finish(self, files: Sequence[str]) -> None:
+        """Mark the run as complete with these files, and drop what only an interrupted run needs."""
         request = self._request() or {}
+        request["files"] = list(files)
         request["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         write_text(self.path / REQUEST, _text(request))
         _remove(self.path / CHECKPOINT)

@@ -11,13 +11,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_ANY_WIDTH = 2000
+
 
 @cache
 def out() -> Console:
     """Standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    # In a file or a pipe a line is as long as it needs: nothing is cut, and grep finds it whole.
+    return Console(highlight=False, soft_wrap=True, width=_ANY_WIDTH)
 
 
 @cache
@@ -25,7 +30,9 @@ def err() -> Console:
     """Standard error."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    if sys.stderr.isatty():
+        return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True, width=_ANY_WIDTH)
 
 
 def notice(text: str) -> None:
@@ -36,6 +43,11 @@ def notice(text: str) -> None:
 def step(text: str) -> None:
     """Say on standard error what begins now."""
     err().print(text, markup=False, style="dim")
+
+
+def wants_progress() -> bool:
+    """Whether long work should show how far it is: on a terminal as a bar, elsewhere as plain lines."""
+    return True
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
@@ -50,12 +62,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     """
     from rich import box
 
-    made = _rich_table(box.SIMPLE_HEAD, columns, rows, title)
-    console = out()
-    if console.is_terminal:
-        console.print(made)
-    else:
-        console.print(made, width=max(console.measure(made).maximum, 1))
+    out().print(_rich_table(box.SIMPLE_HEAD, columns, rows, title))
 
 
 def _rich_table(

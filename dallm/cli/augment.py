@@ -1,0 +1,195 @@
+"""``dallm augment`` and ``dallm fill``: the main job, with discovery and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dallm.cli import inputs as cases
+
+_WHAT = "What to look for"
+
+ConditionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition",
+        help="Condition that the cases are about; repeat it. Default: the five of the paper.",
+        metavar="NAME",
+        rich_help_panel=_WHAT,
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", help="Folder for the results; made when missing.", metavar="FOLDER")
+]
+FeatureOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--feature",
+        help="A feature to fill as well, by name; repeat it.",
+        metavar="NAME",
+        rich_help_panel=_WHAT,
+    ),
+]
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--features",
+        help="File of features; nothing is discovered then.",
+        metavar="FILE",
+        rich_help_panel=_WHAT,
+    ),
+]
+LexiconOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--lexicon",
+        help="Lexicon file that adds to the built-in one; repeat it.",
+        metavar="FILE",
+        rich_help_panel=_WHAT,
+    ),
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help="Knowledge store made by dallm ingest. Default: one with the built-in primer.",
+        metavar="FOLDER",
+        rich_help_panel=_WHAT,
+    ),
+]
+AckOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ack",
+        help="Answers to the expert questions, from dallm ack.",
+        metavar="FILE",
+        rich_help_panel=_WHAT,
+    ),
+]
+UncertainOption = Annotated[
+    str,
+    typer.Option(
+        "--uncertain",
+        help="Value of what a report only considers; its status stays uncertain.",
+        metavar="missing|present|absent",
+        rich_help_panel=_WHAT,
+    ),
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the result of another run in the folder.")
+]
+
+
+def augment(
+    out: OutOption,
+    table: cases.TableArgument = None,
+    mimic: cases.MimicOption = None,
+    openi: cases.OpeniOption = None,
+    id_column: cases.IdOption = None,
+    report: cases.ReportOption = None,
+    group: cases.GroupOption = None,
+    numeric: cases.NumericOption = None,
+    categorical: cases.CategoricalOption = None,
+    target: cases.TargetOption = None,
+    data_use: cases.DataUseOption = None,
+    encoding: cases.EncodingOption = None,
+    separator: cases.SeparatorOption = None,
+    sheet: cases.SheetOption = None,
+    limit: cases.LimitOption = None,
+    condition: ConditionOption = None,
+    feature: FeatureOption = None,
+    features: FeaturesOption = None,
+    lexicon: LexiconOption = None,
+    store: StoreOption = None,
+    ack: AckOption = None,
+    uncertain: UncertainOption = "missing",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Find the features that matter for a condition, and fill them for every case.
+
+    Reads a table of cases with report text, writes the same table with new clinical columns, a status and a
+    source for every new cell, the quotes they rest on, and a page to check them by eye. No language model, no
+    key, no server.
+
+    An interrupted run goes on when the same command is given again.
+    """
+    from dallm.cli.run import Choices, run
+
+    given = cases.CaseInput(
+        table=table,
+        mimic=mimic,
+        openi=openi,
+        id=id_column,
+        report=report or (),
+        group=group,
+        numeric=numeric or (),
+        categorical=categorical or (),
+        target=target or (),
+        data_use=data_use,
+        encoding=encoding,
+        separator=separator,
+        sheet=sheet,
+        limit=limit,
+    )
+    choices = Choices(
+        conditions=condition or (),
+        features=features,
+        extra=feature or (),
+        lexicon=lexicon or (),
+        store=store,
+        ack=ack,
+        uncertain=uncertain,
+    )
+    run(given, choices, out, overwrite=overwrite)
+
+
+def fill(
+    out: OutOption,
+    features: Annotated[
+        Path,
+        typer.Option("--features", help="File of features, from dallm discover.", metavar="FILE"),
+    ],
+    table: cases.TableArgument = None,
+    mimic: cases.MimicOption = None,
+    openi: cases.OpeniOption = None,
+    id_column: cases.IdOption = None,
+    report: cases.ReportOption = None,
+    group: cases.GroupOption = None,
+    numeric: cases.NumericOption = None,
+    categorical: cases.CategoricalOption = None,
+    target: cases.TargetOption = None,
+    data_use: cases.DataUseOption = None,
+    encoding: cases.EncodingOption = None,
+    separator: cases.SeparatorOption = None,
+    sheet: cases.SheetOption = None,
+    limit: cases.LimitOption = None,
+    lexicon: LexiconOption = None,
+    ack: AckOption = None,
+    uncertain: UncertainOption = "missing",
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Fill the features of a file for every case: the last stage of augment alone."""
+    augment(
+        out=out,
+        table=table,
+        mimic=mimic,
+        openi=openi,
+        id_column=id_column,
+        report=report,
+        group=group,
+        numeric=numeric,
+        categorical=categorical,
+        target=target,
+        data_use=data_use,
+        encoding=encoding,
+        separator=separator,
+        sheet=sheet,
+        limit=limit,
+        features=features,
+        lexicon=lexicon,
+        ack=ack,
+        uncertain=uncertain,
+        overwrite=overwrite,
+    )

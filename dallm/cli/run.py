@@ -1,0 +1,268 @@
+"""One run of the main job: cases in, a folder with the augmented table, its evidence and the page out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dallm import __version__
+from dallm.cli.outputs import CHECKPOINT, KNOWLEDGE, RESULTS, OutputFolder
+from dallm.cli.screen import notice, say, step, wants_progress
+from dallm.cli.summary import show_counts, show_files
+from dallm.errors import FeatureError, StoreError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from dallm.ack.ack import Ack
+    from dallm.augment.augmented import Augmented
+    from dallm.cli.inputs import CaseInput
+    from dallm.cohort import Cohort
+    from dallm.features import Feature, FeatureSet
+    from dallm.knowledge.stores.base import KnowledgeStore
+    from dallm.lexicon import Lexicon
+
+PAPER_CONDITIONS = (
+    "atelectasis",
+    "consolidation",
+    "enlarged cardiac silhouette",
+    "pleural effusion",
+    "pleural abnormality",
+)
+UNCERTAIN = ("missing", "present", "absent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user chose besides the cases.
+
+    With `features` nothing is discovered, and knowledge is gathered only when conditions are named.
+    """
+
+    conditions: Sequence[str] = ()
+    features: Path | None = None
+    extra: Sequence[str] = ()
+    lexicon: Sequence[Path] = ()
+    store: Path | None = None
+    ack: Path | None = None
+    uncertain: str = "missing"
+
+    def __post_init__(self) -> None:
+        if self.uncertain not in UNCERTAIN:
+            raise UserError(
+                f"--uncertain {self.uncertain!r} is not one of {', '.join(UNCERTAIN)}."
+                f"{did_you_mean(self.uncertain, UNCERTAIN)}"
+            )
+        if self.ack is not None and self.store is not None:
+            raise UserError("--ack and --store exclude each other: the answers are there already.")
+        for path in (self.features, self.ack, *self.lexicon):
+            if path is not None and not path.is_file():
+                raise UserError(f"There is no file {str(path)!r}.")
+        if self.store is not None and not self.store.exists():
+            raise StoreError(
+                f"There is no store {str(self.store)!r}. Make one: dallm ingest --store {self.store} --primer"
+            )
+
+    @property
+    def needs_knowledge(self) -> bool:
+        """Whether the expert questions have to be asked."""
+        return self.ack is None and (self.features is None or bool(self.conditions))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the result, for the record of the run."""
+        return {
+            "dallm": __version__,
+            "project data": data_digest(),
+            "conditions": list(self.conditions or PAPER_CONDITIONS) if self.needs_knowledge else [],
+            "features": _digest(self.features),
+            "extra features": list(self.extra),
+            "lexicon": [_digest(path) for path in self.lexicon],
+            "store": None if self.store is None else str(self.store.resolve()),
+            "ack": _digest(self.ack),
+            "uncertain": self.uncertain,
+        }
+
+
+def run(cases: CaseInput, choices: Choices, out: Path, *, overwrite: bool) -> None:
+    """Do the main job, or go on with it, and show what came of it."""
+    folder = OutputFolder(out)
+    request = {**cases.settings(), **choices.settings()}
+    folder.refuse_other(request, overwrite=overwrite)
+    lexicon = read_lexicon(choices.lexicon)
+    given = None if choices.features is None else read_features(choices.features)
+    extra = [named_feature(name, lexicon) for name in choices.extra]
+    step(f"Reading {cases.label}")
+    cohort = cases.read()
+    for note in cohort.notes:
+        notice(f"Note: {note}")
+    augmented = augment_into(
+        folder,
+        cohort,
+        choices,
+        request=request,
+        lexicon=lexicon,
+        given=given,
+        extra=extra,
+        overwrite=overwrite,
+    )
+    show_counts(augmented)
+    say()
+    show_files(folder.path)
+
+
+def augment_into(
+    folder: OutputFolder,
+    cohort: Cohort,
+    choices: Choices,
+    *,
+    request: dict[str, Any],
+    lexicon: Lexicon,
+    overwrite: bool,
+    given: FeatureSet | None = None,
+    extra: Sequence[Feature] = (),
+) -> Augmented:
+    """Fill the folder from the cohort, or load what an equal request left there."""
+    import dallm
+
+    request = {**request, "digest of the cases": cohort_digest(cohort)}
+    folder.refuse_other(request, overwrite=overwrite)
+    folder.check_space(_bytes_needed(cohort))
+    state = folder.begin(request, overwrite=overwrite)
+    if state == "done":
+        step(f"The folder {str(folder.path)!r} already holds the result of this very request.")
+        return dallm.Augmented.load(folder.path)
+    if state == "resume":
+        step(f"Going on with what is in {str(folder.path)!r}.")
+    engine = dallm.engine("extractive", lexicon=lexicon)
+    ack = gather(choices, folder / KNOWLEDGE, engine)
+    features = given if given is not None else discover(ack, cohort, engine)
+    features = features + [f for f in extra if f.name not in features.names]
+    if not len(features):
+        raise FeatureError(
+            "Nothing to look for: the knowledge names no feature that the table lacks. "
+            "Name some with --feature, or give a file with --features."
+        )
+    step(f"Filling {len(features):,} features of {len(cohort):,} cases")
+    augmented = dallm.fill_values(
+        cohort,
+        features,
+        ack=ack,
+        engine=engine,
+        uncertain=choices.uncertain,
+        progress=wants_progress(),
+        checkpoint=folder / CHECKPOINT,
+    )
+    step(f"Writing to {str(folder.path)!r}")
+    augmented.save(folder.path)
+    augmented.to_html(folder / "evidence.html")
+    folder.finish([name for name in RESULTS if (folder / name).exists()])
+    return augmented
+
+
+def gather(choices: Choices, own_store: Path, engine: Any) -> Ack | None:
+    """Return the answers to the expert questions, or None where they are not needed."""
+    import dallm
+
+    if choices.ack is not None:
+        return dallm.Ack.load(choices.ack)
+    if not choices.needs_knowledge:
+        return None
+    conditions = list(choices.conditions or PAPER_CONDITIONS)
+    with open_knowledge(choices.store, own_store, conditions) as store:
+        step(f"Asking the expert questions about {', '.join(conditions)}")
+        return dallm.build_ack(store, conditions=conditions, engine=engine)
+
+
+def open_knowledge(given: Path | None, own: Path, conditions: Sequence[str]) -> KnowledgeStore:
+    """Open the user's store, or one of the run's own that holds the primer."""
+    import dallm
+
+    if given is not None:
+        return dallm.open_store(given, read_only=True)
+    store = dallm.open_store(own)
+    step("Reading the primer into a store")
+    dallm.ingest(store, sources=[dallm.Primer()], conditions=conditions, progress=wants_progress())
+    return store
+
+
+def discover(ack: Ack | None, cohort: Cohort, engine: Any) -> FeatureSet:
+    """Return the features that the answers name and the cohort lacks."""
+    import dallm
+
+    if ack is None:
+        raise FeatureError(
+            "Without answers to the expert questions nothing can be discovered; give --features."
+        )
+    return dallm.discover_features(ack, cohort=cohort, engine=engine)
+
+
+def read_lexicon(paths: Sequence[Path]) -> Lexicon:
+    """Return the lexicon, with the user's files added to it."""
+    import dallm
+
+    return dallm.Lexicon.load(*paths) if paths else dallm.Lexicon.default()
+
+
+def read_features(path: Path) -> FeatureSet:
+    """Read a file of features, and refuse an empty one."""
+    import dallm
+
+    features = dallm.FeatureSet.from_json(path)
+    if not len(features):
+        raise FeatureError(f"The file {str(path)!r} holds no feature.")
+    return features
+
+
+def named_feature(name: str, lexicon: Lexicon) -> Feature:
+    """Make the feature of this name: typed as in the lexicon, or boolean and looked for as written."""
+    from dallm.features import Feature
+
+    concept = lexicon.find(name)
+    if concept is None:
+        notice(f"Note: {name!r} is in no lexicon; it is looked for as written.")
+        return Feature(name, "boolean", origin="user")
+    return Feature(
+        name,
+        concept.kind,
+        unit=concept.unit,
+        low=concept.low,
+        high=concept.high,
+        levels=concept.levels or None,
+        origin="user",
+        category=concept.category,
+    )
+
+
+def cohort_digest(cohort: Cohort) -> str:
+    """Digest of everything in the cohort's table, and of its columns' names."""
+    import pandas as pd
+
+    frame = cohort.frame
+    made = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode("utf-8", "surrogatepass"))
+    for column in frame.columns:
+        values = frame[column].astype("string") if frame[column].dtype == object else frame[column]
+        made.update(pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes())
+    return made.hexdigest()
+
+
+def data_digest() -> str:
+    """Digest of the lexicon, thresholds and templates that come with dallm."""
+    from dallm.resources import data_path
+
+    root = data_path("lexicon").parent
+    made = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.suffix in (".toml", ".md", ".json")):
+        made.update(path.relative_to(root).as_posix().encode())
+        made.update(path.read_bytes())
+    return made.hexdigest()
+
+
+def _digest(path: Path | None) -> str | None:
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _bytes_needed(cohort: Cohort) -> int:
+    """A generous guess of what the results take: the text three times, and a page and cells for each case."""
+    text = sum(int(cohort.frame[column].astype("string").str.len().sum()) for column in cohort.report)
+    return 50_000_000 + 3 * text + 3_000 * len(cohort)
