@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -47,7 +48,7 @@ def _options(
     """Take the options that every command shares; both are acted on before a command begins."""
 
 
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "augment": augment.augment,
     "ingest": stages.ingest,
@@ -56,5 +57,6 @@ for _name, _command in {
     "fill": augment.fill,
     "report": report.report,
     "doctor": doctor.doctor,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name, help=_flowing(_command.__doc__ or ""))(_command)

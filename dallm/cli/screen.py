@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -55,32 +55,60 @@ def say(text: str = "", *, style: str | None = None) -> None:
     out().print(text, markup=False, style=style)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table to standard output; numbers stand at the right.
 
-    A column that is too narrow for its text wraps on a terminal; elsewhere the table is as wide as it needs.
+    On a terminal a cell wraps where the width does not suffice; elsewhere every row is one line.
     """
+    numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
+    texts = [[_cell(value) for value in row] for row in rows]
+    if out().is_terminal:
+        out().print(_rich_table(columns, texts, numeric))
+    else:
+        for line in plain_lines(columns, texts, numeric):
+            say(line)
+
+
+def plain_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> Iterator[str]:
+    """Yield the header and the rows as aligned lines, without blanks at their ends.
+
+    Examples
+    --------
+    >>> print(*plain_lines(("feature", "true"), [("fever", "12"), ("cough", "3")], (False, True)), sep="\\n")
+    feature  true
+    fever      12
+    cough       3
+    """
+    lines = [columns, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        cells = (
+            text.rjust(w) if right else text.ljust(w)
+            for text, w, right in zip(line, widths, numeric, strict=True)
+        )
+        yield "  ".join(cells).rstrip()
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> Table:
     from rich import box
-
-    out().print(_rich_table(box.SIMPLE_HEAD, columns, rows, title))
-
-
-def _rich_table(
-    style: object, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None
-) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=style, title=title, title_justify="left", show_edge=False, pad_edge=False)  # type: ignore[arg-type]
-    for i, name in enumerate(columns):
-        numeric = all(isinstance(row[i], int | float) for row in rows)
-        made.add_column(Text(name), justify="right" if numeric and rows else "left", overflow="fold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name, right in zip(columns, numeric, strict=True):
+        made.add_column(Text(name), justify="right" if right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(_cell(value)) for value in row))
+        made.add_row(*map(Text, row))
     return made
+
+
+def _is_number(value: object) -> bool:
+    return value == "" or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _cell(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return " ".join(str(value).split())
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -85,14 +85,6 @@ def show_quotes(augmented: Augmented, count: int = 5) -> None:
     joined = evidence.merge(cells, on=["case_id", "feature"], how="left")
     joined["turn"] = joined.groupby("assertion", observed=True).cumcount()
     joined = joined.drop_duplicates("feature").sort_values("turn", kind="stable").head(count)
-    rows = [
-        [
-            r.case_id,
-            r.feature,
-            "<NA>" if r.value is None or r.value != r.value else r.value,
-            r.status,
-            r.quote,
-        ]
-        for r in joined.astype(object).where(joined.notna(), None).itertuples()
-    ]
+    joined["value"] = joined["value"].astype("string").fillna("<NA>")
+    rows = [[r.case_id, r.feature, r.value, r.status, r.quote] for r in joined.itertuples()]
     table(("case", "feature", "value", "status", "the words it rests on"), rows)
