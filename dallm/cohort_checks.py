@@ -5,6 +5,7 @@ Rows are counted from 0, in the order of the table given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from dallm.errors import CohortError, did_you_mean
 from dallm.vitals import known_vital
 
 DATA_USES = ("open", "credentialed")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXACT = 2**53  # above it a float no longer holds every whole number
 
 
@@ -138,7 +140,8 @@ def read_ids(values: pd.Series[Any]) -> pd.Index[Any]:
     column = str(values.name)
     missing = values.isna().to_numpy(dtype=bool)
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        missing |= np.array([isinstance(v, str) and not v.strip() for v in values], dtype=bool)
+        # pandas may hand out a read-only mask
+        missing = missing | np.array([isinstance(v, str) and not v.strip() for v in values], dtype=bool)
     if missing.any():
         raise CohortError(
             f"id column {column!r}: {_count(missing.sum(), 'row')} without an id; {_first_rows(missing)}. "
@@ -218,6 +221,12 @@ def check_report(values: pd.Series[Any]) -> None:
             f"report column {values.name!r}: row {row} holds {_kind(values.iloc[row])}, not text. "
             "Name a text column, or make it text with missing values left missing."
         )
+    for row, text in enumerate(objects(values)):
+        if text is not None and not text.isascii() and _SURROGATE.search(text):
+            raise CohortError(
+                f"report column {values.name!r}: row {row} holds half of a character (a lone surrogate), "
+                "which no file can keep; read the table with its right encoding."
+            )
 
 
 def check_categorical(values: pd.Series[Any]) -> None:
