@@ -45,19 +45,20 @@ def inspect(values: dict[str, Floats], units: dict[str, str]) -> tuple[pd.DataFr
             rows.append(dict(zip(COLUMNS, found, strict=True)))
 
     for column, v in values.items():
-        note(column, "not_finite", np.isinf(v), "infinite values; set them to missing")
+        infinite = np.isinf(v)
+        note(column, "not_finite", infinite, f"{int(infinite.sum()):,} infinite values; set them to missing")
         vital = known_vital(column)
         if vital is not None:
             for problem, where, detail in _impossible(vital, column, v, units[column]):
                 note(column, problem, where, detail)
     for high, low, where in _swapped(values, units, bad):
-        for column, other in ((high, low), (low, high)):
+        for column in (high, low):
             note(
                 column,
                 "pressures_swapped",
                 where,
-                f"systolic pressure ({high!r}) is not above diastolic ({low!r}); neither is used "
-                f"(see {other!r})",
+                f"systolic pressure ({high!r}) is not above diastolic ({low!r}) in {int(where.sum()):,} of "
+                f"{len(where):,} rows; neither value is used",
             )
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"count": "int64"}), bad
 
