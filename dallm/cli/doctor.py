@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -172,7 +173,7 @@ def _device() -> str:
 def _store(path: Path) -> str:
     import dallm
 
-    with dallm.open_store(path, read_only=True) as store:
+    with closing(dallm.open_store(path, read_only=True)) as store:
         return repr(store)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,7 @@ def augment_into(
     """Fill the folder from the cohort, or load what an equal request left there."""
     import dallm
 
-    request = {**request, "digest of the cases": cohort_digest(cohort)}
+    request = {**request, "digest of the cases": cohort.sha256}
     folder.refuse_other(request, overwrite=overwrite)
     folder.check_space(_bytes_needed(cohort))
     state = folder.begin(request, overwrite=overwrite)
@@ -169,7 +170,7 @@ def gather(choices: Choices, own_store: Path, engine: Any) -> Ack | None:
     if not choices.needs_knowledge:
         return None
     conditions = list(choices.conditions or PAPER_CONDITIONS)
-    with open_knowledge(choices.store, own_store, conditions) as store:
+    with closing(open_knowledge(choices.store, own_store, conditions)) as store:
         step(f"Asking the expert questions about {', '.join(conditions)}")
         return dallm.build_ack(store, conditions=conditions, engine=engine)
 
@@ -232,18 +233,6 @@ def named_feature(name: str, lexicon: Lexicon) -> Feature:
         origin="user",
         category=concept.category,
     )
-
-
-def cohort_digest(cohort: Cohort) -> str:
-    """Digest of everything in the cohort's table, and of its columns' names."""
-    import pandas as pd
-
-    frame = cohort.frame
-    made = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode("utf-8", "surrogatepass"))
-    for column in frame.columns:
-        values = frame[column].astype("string") if frame[column].dtype == object else frame[column]
-        made.update(pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes())
-    return made.hexdigest()
 
 
 def data_digest() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def ingest(
         raise UserError("Name at least one source: --primer, or --folder FOLDER.")
     sources: list[Any] = [dallm.Primer()] if primer else []
     sources += [dallm.Folder(path) for path in folder or ()]
-    with dallm.open_store(store, encoder=None if lexical else "auto") as opened:
+    with closing(dallm.open_store(store, encoder=None if lexical else "auto")) as opened:
         report = dallm.ingest(
             opened, sources=sources, conditions=_conditions(condition), progress=wants_progress(), prune=prune
         )
@@ -69,7 +70,7 @@ def ack(
 
     if not store.exists():
         raise StoreError(f"There is no store {str(store)!r}. Make one: dallm ingest --store {store} --primer")
-    with dallm.open_store(store, read_only=True) as opened:
+    with closing(dallm.open_store(store, read_only=True)) as opened:
         made = dallm.build_ack(
             opened, conditions=_conditions(condition), k=passages, progress=wants_progress()
         )
