@@ -62,6 +62,17 @@ class Hit:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a source passed over: which file or page, and why."""
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
 def digest(*parts: str | Sequence[str]) -> str:
     """SHA-256 of the parts, each marked off from the next."""
     h = hashlib.sha256()

@@ -1,0 +1,119 @@
+"""What every knowledge store promises, and the ranking that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+from dallm.knowledge.passage import Document, Hit, Passage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEXICAL_WEIGHT = 0.3
+"""How much the lexical score counts beside the cosine; benchmarks/retrieval.py measures it."""
+
+MANIFEST_COLUMNS = (
+    "title",
+    "source",
+    "url",
+    "revision",
+    "licence",
+    "authors",
+    "retrieved_at",
+    "conditions",
+    "passages",
+    "sha256",
+    "notice",
+)
+
+
+class Known(NamedTuple):
+    """What a store holds of one document: the digest of its content, and what it is tagged with."""
+
+    sha256: str
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write did, in documents; `passages` and `embedded` count passages."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    passages: int = 0
+    embedded: int = 0
+
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            self.added + other.added,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.passages + other.passages,
+            self.embedded + other.embedded,
+        )
+
+
+@runtime_checkable
+class KnowledgeStore(Protocol):
+    """Where knowledge lives: documents are written, passages are found.
+
+    All stores rank alike: the cosine between question and passage, plus the share of the question's words that
+    the passage holds (BM25 over its best possible score), weighted.
+    """
+
+    kind: str
+    read_only: bool
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether searches use the encoder besides words."""
+        ...
+
+    def search(
+        self, query: str, k: int = 4, condition: str | None = None, source: str | None = None
+    ) -> list[Hit]:
+        """Return the `k` best passages, the best first; fewer where there are no more."""
+        ...
+
+    def manifest(self) -> pd.DataFrame:
+        """Return one row per document, with the columns of ``MANIFEST_COLUMNS``."""
+        ...
+
+    def conditions(self) -> tuple[str, ...]:
+        """Return the conditions that at least one passage is about."""
+        ...
+
+    def passages(self, condition: str | None = None) -> Iterator[Passage]:
+        """Yield every passage, or those about one condition."""
+        ...
+
+    def known(self, source: str) -> Mapping[str, Known]:
+        """Return what is held of a source, by url."""
+        ...
+
+    def write(self, documents: Sequence[Document]) -> Written:
+        """Write documents whole or not at all; one that is held already, unchanged, is not written again."""
+        ...
+
+    def remove(self, source: str, urls: Sequence[str]) -> int:
+        """Remove documents and return how many there were."""
+        ...
+
+    def embed_missing(self) -> int:
+        """Encode the passages that have no vector yet and return how many there were."""
+        ...
+
+    def origin(self, source: str) -> str | None:
+        """Return the place that a source was read from, where it told."""
+        ...
+
+    def set_origin(self, source: str, origin: str) -> None:
+        """Keep the place that a source was read from."""
+        ...
+
+    def close(self) -> None:
+        """Release the store; it cannot be used afterwards."""
+        ...

@@ -1,0 +1,138 @@
+"""The SQLite file of a local store: its tables, and opening it safely beside other processes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dallm.errors import StoreError
+
+FILE = "store.sqlite"
+FORMAT = "1"
+_APPLICATION = 0x64616C6D  # "dalm": tells our file from another program's
+_WAIT_S = 60.0
+_SCHEMA = """
+create table if not exists meta (key text primary key, value blob not null) without rowid;
+create table if not exists documents (
+    id integer primary key, source text not null, url text not null, title text not null, revision text,
+    licence text, authors text not null, retrieved_at text not null, conditions text not null,
+    notice text not null, sha256 text not null, unique (source, url));
+create table if not exists passages (
+    id integer primary key, document integer not null references documents (id) on delete cascade,
+    place integer not null, section text not null, text text not null, conditions text not null,
+    sha256 text not null, head blob not null, body blob not null);
+create index if not exists passages_by_document on passages (document);
+create index if not exists passages_by_sha256 on passages (sha256);
+create table if not exists vectors (sha256 text primary key, vector blob not null) without rowid;
+"""
+
+
+def connect(folder: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open the store in `folder`, making it unless `read_only`.
+
+    Raises
+    ------
+    StoreError
+        If the folder is missing (read only), holds something else, is broken, or was made by a later version.
+    """
+    path = folder / FILE
+    _check_place(folder, path, read_only)
+    try:
+        return _opened(path, read_only=read_only)
+    except sqlite3.DatabaseError as error:
+        text = str(error)
+        if isinstance(error, sqlite3.OperationalError) and "not a database" not in text:
+            raise StoreError(f"The store {str(folder)!r} cannot be opened: {text}.") from error
+        raise StoreError(
+            f"The store {str(folder)!r} is broken ({text}); ingest again into a new folder, or put back a copy."
+        ) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, folder: Path) -> Iterator[sqlite3.Connection]:
+    """Run a block in one write transaction: all of it is kept or nothing."""
+    try:
+        connection.execute("begin immediate")
+        try:
+            yield connection
+        except BaseException:
+            if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                connection.execute("rollback")
+            raise
+        connection.execute("commit")
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"The store {str(folder)!r} could not be written: {error}. What was written before is kept; "
+            "the same command goes on from there."
+        ) from error
+
+
+def _check_place(folder: Path, path: Path, read_only: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{str(folder)!r} is a file, not a store; a local store is a folder.")
+    if path.exists():
+        return
+    if read_only:
+        raise StoreError(
+            f"There is no store in {str(folder)!r}; make one with dallm.open_store and dallm.ingest."
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise StoreError(
+            f"The folder {str(folder)!r} holds other files and no store; name a new or an empty folder."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"The store {str(folder)!r} cannot be made: {error.strerror or error}.") from error
+
+
+def _opened(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    uri = path.resolve().as_uri()
+    if read_only:
+        try:
+            return _checked(_plain(f"{uri}?mode=ro"), path)
+        except sqlite3.OperationalError:
+            # a store on a medium that cannot be written: safe only where no writer left work behind
+            log = path.with_name(f"{path.name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise
+            return _checked(_plain(f"{uri}?immutable=1"), path)
+    new = not path.exists() or path.stat().st_size == 0
+    connection = _plain(f"{uri}?mode=rwc")
+    if new:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("begin immediate")
+        connection.execute(f"pragma application_id = {_APPLICATION}")
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            connection.execute(statement)
+        connection.execute("insert or ignore into meta values ('format', ?)", (FORMAT,))
+        connection.execute("commit")
+    connection.execute("pragma foreign_keys = on")
+    connection.execute("pragma synchronous = normal")
+    return _checked(connection, path)
+
+
+def _plain(uri: str) -> sqlite3.Connection:
+    # every statement stands in a transaction of our own making, and one lock guards the threads
+    return sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        ours = connection.execute("pragma application_id").fetchone()[0] == _APPLICATION
+        if not ours:
+            raise StoreError(f"{str(path)!r} is a database of another program, not a dallm store.")
+        found = connection.execute("select value from meta where key = 'format'").fetchone()
+        if found is None or found[0] != FORMAT:
+            version = found[0] if found else "unknown"
+            raise StoreError(
+                f"The store {str(path.parent)!r} has format {version}, this version of dallm reads {FORMAT}; "
+                "update dallm (pip install -U dallm) or ingest into a new folder."
+            )
+        connection.execute("select count(*) from documents").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,509 @@
+"""The embedded knowledge store: one folder on disk, searched in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dallm.errors import StoreError, UserError, did_you_mean
+from dallm.knowledge.conditions import resolve_condition
+from dallm.knowledge.cut import cut, retrieval_text
+from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
+from dallm.knowledge.lexical import Bm25, term_ids
+from dallm.knowledge.passage import Document, Hit, Passage
+from dallm.knowledge.stores.base import LEXICAL_WEIGHT, MANIFEST_COLUMNS, Known, Written
+from dallm.knowledge.stores.database import connect, transaction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PROBE = "Blunting of the costophrenic angle on a chest radiograph."
+_ENCODE_BATCH = 512
+_PASSAGE = """select p.text, d.title, p.section, d.source, d.url, d.revision, d.licence, d.authors, d.retrieved_at,
+    p.conditions, p.sha256, d.notice from passages p join documents d on d.id = p.document"""
+
+
+class _Index(NamedTuple):
+    """The passages as a search sees them, one row each, in the order of `ids`."""
+
+    version: int
+    ids: NDArray[np.int64]
+    sources: NDArray[np.object_]
+    about: NDArray[np.intp]
+    about_names: list[frozenset[str]]
+    lexical: Bm25
+    vectors: NDArray[np.float32] | None
+
+
+class LocalStore:
+    """A knowledge store in one folder, without a server; open it with :func:`dallm.open_store`.
+
+    Several processes may use it at once: writers wait for each other, readers see whole documents only. A
+    process that is killed leaves the store as its last finished batch made it, and the same ingest goes on.
+
+    Parameters
+    ----------
+    path : path
+        The folder; made where it is missing.
+    encoder : "auto", path, Encoder or None
+        See :func:`dallm.knowledge.encoder.make_encoder`.
+    read_only : bool, default=False
+        Refuse to write, and open a store that cannot be written to.
+    """
+
+    kind = "local"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        encoder: str | os.PathLike[str] | Encoder | None = "auto",
+        read_only: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._encoder_given = encoder
+        self._encoder: TextEncoder | None = make_encoder(encoder)
+        self._lock = threading.RLock()
+        self._index: _Index | None = None
+        self._probed = False
+        self._closed = False
+        self._db = connect(self.path, read_only=read_only)
+        try:
+            self._check_encoder()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether searches use the encoder besides words: there is one, and passages have been encoded."""
+        return self._encoder is not None and self._count("vectors") > 0
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"LocalStore({str(self.path)!r}, closed)"
+        documents, passages = self._count("documents"), self._count("passages")
+        mode = "lexical and dense retrieval" if self.has_dense else "lexical retrieval only"
+        return f"LocalStore({str(self.path)!r}: {documents} documents, {passages} passages, {mode})"
+
+    def __enter__(self) -> LocalStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LocalStore:
+        return self  # a handle: scikit-learn's clone copies parameters deeply
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (str(self.path), self._encoder_given, self.read_only)
+
+    def close(self) -> None:
+        """Release the store; it cannot be used afterwards."""
+        with self._lock:
+            self._closed = True
+            self._index = None
+            self._db.close()
+
+    def search(
+        self, query: str, k: int = 4, condition: str | None = None, source: str | None = None
+    ) -> list[Hit]:
+        """Return the passages that answer a question best.
+
+        Parameters
+        ----------
+        query : str
+            The question, in any words; it is never read as a search syntax.
+        k : int, default=4
+            At most so many hits.
+        condition : str, optional
+            Only passages about this condition; any of its names will do.
+        source : str, optional
+            Only passages of this source, or of the one source whose name holds this text.
+
+        Returns
+        -------
+        list of Hit
+            The best first; empty where the store holds nothing of the condition, or nothing that shares a word
+            with the question (without an encoder). Scores run from about 0 to 1.
+
+        Raises
+        ------
+        UserError
+            If the query is no text, `k` is no positive number, or no source has that name.
+        """
+        if not isinstance(query, str):
+            raise UserError(f"A query is a text; got {type(query).__name__}.")
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise UserError(f"k is the number of hits, 1 or more; got {k!r}.")
+        with self._lock, self._reading():
+            index = self._current_index()
+            rows = self._rows(index, condition, source)
+            if not len(rows) or not query.strip():
+                return []
+            scores = self._scores(index, query, rows)
+            order = np.lexsort((index.ids[rows], -scores))[:k]
+            chosen = [(rows[i], float(scores[i])) for i in order if scores[i] > 0]
+            found = self._fetch([int(index.ids[row]) for row, _ in chosen])
+        return [Hit(passage, score) for passage, (_, score) in zip(found, chosen, strict=True)]
+
+    def manifest(self) -> pd.DataFrame:
+        """Return one row per document: where it comes from, under which licence, what it is about."""
+        import pandas as pd
+
+        rows = self._query(
+            "select title, source, url, revision, licence, authors, retrieved_at, conditions, (select count(*) "
+            "from passages p where p.document = d.id), sha256, notice from documents d order by source, url"
+        )
+        records = [
+            (*r[:5], "; ".join(json.loads(r[5])), r[6], "; ".join(json.loads(r[7])), *r[8:]) for r in rows
+        ]
+        return pd.DataFrame(records, columns=list(MANIFEST_COLUMNS))
+
+    def conditions(self) -> tuple[str, ...]:
+        """Return the conditions that at least one passage is about, in alphabetical order."""
+        rows = self._query("select distinct conditions from passages")
+        return tuple(sorted({name for (listed,) in rows for name in json.loads(listed)}))
+
+    def passages(self, condition: str | None = None) -> Iterator[Passage]:
+        """Yield every passage, or those about one condition, in the order of sources, urls and places."""
+        wanted = resolve_condition(condition) if condition is not None else None
+        for row in self._query(f"{_PASSAGE} order by d.source, d.url, p.place"):
+            passage = _passage(row)
+            if wanted is None or wanted in passage.conditions:
+                yield passage
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the names of the sources that the store holds documents of."""
+        return tuple(row[0] for row in self._query("select distinct source from documents order by source"))
+
+    def known(self, source: str) -> dict[str, Known]:
+        """Return what is held of a source, by url."""
+        rows = self._query("select url, sha256, conditions from documents where source = ?", (source,))
+        return {url: Known(sha256, tuple(json.loads(conditions))) for url, sha256, conditions in rows}
+
+    def write(self, documents: Sequence[Document]) -> Written:
+        """Write documents in one transaction; one that is held already, unchanged, is not written again.
+
+        Raises
+        ------
+        StoreError
+            If the store is read only or cannot be written.
+        """
+        self._writable()
+        known = {source: self.known(source) for source in {d.source for d in documents}}
+        changed = [d for d in documents if _differs(known[d.source].get(d.url), d)]
+        pieces = {id(d): cut(d) for d in changed}
+        # encoded before the transaction, so that nobody waits for the encoder
+        vectors = self._encode([p for d in changed for p in pieces[id(d)]])
+        written = Written(unchanged=len(documents) - len(changed))
+        with self._lock, transaction(self._db, self.path):
+            for document in changed:
+                written += self._write_one(document, pieces[id(document)])
+            new = self._write_vectors(vectors)
+            if written.updated:
+                self._drop_orphans()
+            self._index = None
+        return written + Written(embedded=new)
+
+    def remove(self, source: str, urls: Sequence[str]) -> int:
+        """Remove documents with their passages and return how many there were."""
+        self._writable()
+        with self._lock, transaction(self._db, self.path):
+            count = sum(
+                self._db.execute("delete from documents where source = ? and url = ?", (source, url)).rowcount
+                for url in urls
+            )
+            self._drop_orphans()
+            self._index = None
+        return count
+
+    def embed_missing(self) -> int:
+        """Encode the passages that have no vector yet and return how many there were; 0 without an encoder."""
+        self._writable()
+        if self._encoder is None:
+            return 0
+        missing = (
+            f"{_PASSAGE} where p.sha256 not in (select sha256 from vectors) group by p.sha256 order by p.id"
+        )
+        total = 0
+        while rows := self._query(f"{missing} limit {_ENCODE_BATCH}"):
+            vectors = self._encode([_passage(row) for row in rows])
+            with self._lock, transaction(self._db, self.path):
+                total += self._write_vectors(vectors)
+                self._index = None
+        return total
+
+    def origin(self, source: str) -> str | None:
+        """Return the place that a source was read from, where it told."""
+        return self._meta(f"origin:{source}")
+
+    def set_origin(self, source: str, origin: str) -> None:
+        """Keep the place that a source was read from; nothing is written where it is kept already."""
+        if self.origin(source) != origin:
+            self._writable()
+            with self._lock, transaction(self._db, self.path):
+                self._set_meta(f"origin:{source}", origin)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Hold one state of the store for a whole search, whatever other processes write meanwhile."""
+        self._query("begin")
+        try:
+            yield
+        finally:
+            self._query("rollback")
+
+    def _rows(self, index: _Index, condition: str | None, source: str | None) -> NDArray[np.intp]:
+        keep = np.ones(len(index.ids), dtype=bool)
+        if not len(keep):
+            return np.zeros(0, dtype=np.intp)
+        if condition is not None:
+            wanted = resolve_condition(condition)
+            keep &= np.array([wanted in names for names in index.about_names], dtype=bool)[index.about]
+        if source is not None:
+            keep &= index.sources == self._one_source(source)
+        return np.flatnonzero(keep)
+
+    def _one_source(self, source: str) -> str:
+        names = self.sources()
+        if source in names:
+            return source
+        holding = [name for name in names if str(source).casefold() in name.casefold()]
+        if len(holding) == 1:
+            return holding[0]
+        listed = ", ".join(map(repr, names)) or "none"
+        raise UserError(
+            f"No one source is called {source!r}; here are {listed}.{did_you_mean(source, names)}"
+        )
+
+    def _scores(self, index: _Index, query: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        lexical = index.lexical.scores(query)[rows]
+        if index.vectors is None or self._encoder is None:
+            return lexical
+        question = self._encoded([query])[0]
+        chosen = index.vectors if len(rows) == len(index.ids) else index.vectors[rows]
+        cosine = chosen @ question
+        fused: NDArray[np.float32] = (cosine + LEXICAL_WEIGHT * lexical) / (1 + LEXICAL_WEIGHT)
+        return fused
+
+    def _current_index(self) -> _Index:
+        version = int(self._query("pragma data_version")[0][0])
+        if self._index is None or self._index.version != version:
+            self._index = self._load_index(version)
+        return self._index
+
+    def _load_index(self, version: int) -> _Index:
+        rows = self._query(
+            "select p.id, d.source, p.conditions, p.head, p.body, v.vector from passages p join documents d "
+            "on d.id = p.document left join vectors v on v.sha256 = p.sha256 order by d.source, d.url, p.place"
+        )
+        blobs = [row[5] for row in rows]
+        one = next((blob for blob in blobs if blob is not None), None)
+        vectors = None
+        if one is not None and self._encoder is not None:
+            width = len(one) // 4
+            blank = bytes(4 * width)  # a passage without a vector is found by its words
+            joined = b"".join(blank if blob is None else blob for blob in blobs)
+            vectors = np.frombuffer(joined, dtype="<f4").reshape(len(rows), width)
+        listed = sorted({row[2] for row in rows})
+        codes = {text: code for code, text in enumerate(listed)}
+        return _Index(
+            version=version,
+            ids=np.array([row[0] for row in rows], dtype=np.int64),
+            sources=np.array([row[1] for row in rows], dtype=object),
+            about=np.array([codes[row[2]] for row in rows], dtype=np.intp),
+            about_names=[frozenset(json.loads(text)) for text in listed],
+            lexical=Bm25(
+                [np.frombuffer(row[3], dtype="<u4") for row in rows],
+                [np.frombuffer(row[4], dtype="<u4") for row in rows],
+            ),
+            vectors=vectors,
+        )
+
+    def _fetch(self, ids: list[int]) -> list[Passage]:
+        marks = ",".join("?" * len(ids))
+        rows = self._query(f"{_PASSAGE.replace('select ', 'select p.id, ', 1)} where p.id in ({marks})", ids)
+        found = {row[0]: _passage(row[1:]) for row in rows}
+        return [found[i] for i in ids]
+
+    def _write_one(self, document: Document, pieces: list[Passage]) -> Written:
+        row = self._db.execute(
+            "select id, sha256, conditions from documents where source = ? and url = ?",
+            (document.source, document.url),
+        ).fetchone()
+        held = Known(row[1], tuple(json.loads(row[2]))) if row else None
+        if not _differs(held, document):  # another process wrote it meanwhile
+            return Written(unchanged=1)
+        same_text = held is not None and held.sha256 == document.sha256
+        # the same text found for another condition is about both; a new text is about what it says now
+        about = dict.fromkeys((*(held.conditions if held and same_text else ()), *document.conditions))
+        if row:
+            self._db.execute("delete from documents where id = ?", (row[0],))
+        number = self._db.execute(
+            "insert into documents (source, url, title, revision, licence, authors, retrieved_at, conditions, "
+            "notice, sha256) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                document.source,
+                document.url,
+                document.title,
+                document.revision,
+                document.licence,
+                json.dumps(document.authors),
+                document.retrieved_at,
+                json.dumps(list(about)),
+                document.notice,
+                document.sha256,
+            ),
+        ).lastrowid
+        self._db.executemany(
+            "insert into passages (document, place, section, text, conditions, sha256, head, body) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    number,
+                    place,
+                    p.section,
+                    p.text,
+                    json.dumps(list(dict.fromkeys((*about, *p.conditions)))),
+                    p.sha256,
+                    term_ids(f"{p.title} {p.section}").astype("<u4").tobytes(),
+                    term_ids(p.text).astype("<u4").tobytes(),
+                )
+                for place, p in enumerate(pieces)
+            ),
+        )
+        return Written(added=int(row is None), updated=int(row is not None), passages=len(pieces))
+
+    def _encode(self, passages: Sequence[Passage]) -> dict[str, bytes]:
+        """Return the vectors of passages that have none yet, by the passage's digest."""
+        if self._encoder is None or not passages:
+            return {}
+        texts = {p.sha256: retrieval_text(p) for p in passages}
+        held: set[str] = set()
+        for start in range(0, len(texts), 500):
+            part = list(texts)[start : start + 500]
+            marks = ",".join("?" * len(part))
+            held.update(
+                row[0] for row in self._query(f"select sha256 from vectors where sha256 in ({marks})", part)
+            )
+        new = {sha256: text for sha256, text in texts.items() if sha256 not in held}
+        if not new:
+            return {}
+        encoded = self._encoded(list(new.values()))
+        return {sha256: vector.astype("<f4").tobytes() for sha256, vector in zip(new, encoded, strict=True)}
+
+    def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
+        """Encode, after checking once that the encoder still gives the vectors that the store was made with."""
+        assert self._encoder is not None
+        if not self._probed:
+            kept = self._meta("probe")
+            if kept is not None:
+                now = self._encoder.encode([_PROBE])[0]
+                then = np.frombuffer(bytes.fromhex(kept), dtype="<f4")
+                if now.shape != then.shape or float(now @ then) < 0.99:
+                    raise self._other_encoder(f"one of {len(then)} dimensions that encodes otherwise")
+            self._probed = True
+        return self._encoder.encode(texts)
+
+    def _write_vectors(self, vectors: dict[str, bytes]) -> int:
+        if not vectors or self._encoder is None:
+            return 0
+        if self._meta("encoder") is None:
+            probe = self._encoder.encode([_PROBE])[0].astype("<f4").tobytes().hex()
+            self._set_meta("encoder", self._encoder.identity)
+            self._set_meta("probe", probe)
+        self._check_encoder()
+        before = self._db.total_changes
+        self._db.executemany("insert or ignore into vectors values (?, ?)", vectors.items())
+        return self._db.total_changes - before
+
+    def _drop_orphans(self) -> None:
+        self._db.execute("delete from vectors where sha256 not in (select sha256 from passages)")
+
+    def _check_encoder(self) -> None:
+        made_with = self._meta("encoder")
+        if made_with is not None and self._encoder is not None and made_with != self._encoder.identity:
+            raise self._other_encoder(f"{made_with!r}")
+
+    def _other_encoder(self, made_with: str) -> StoreError:
+        given = self._encoder.identity if self._encoder else None
+        return StoreError(
+            f"The store {str(self.path)!r} was made with another encoder ({made_with}; now {given!r}): their "
+            "vectors cannot be compared. Open it with that encoder, with encoder=None for lexical retrieval, or "
+            "ingest into a new folder."
+        )
+
+    def _meta(self, key: str) -> str | None:
+        rows = self._query("select value from meta where key = ?", (key,))
+        return str(rows[0][0]) if rows else None
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self._db.execute("insert or replace into meta values (?, ?)", (key, value))
+
+    def _count(self, table: str) -> int:
+        return int(self._query(f"select count(*) from {table}")[0][0])
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if self._closed:
+            raise StoreError(f"The store {str(self.path)!r} is closed; open it again.")
+        try:
+            with self._lock:
+                return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"The store {str(self.path)!r} cannot be read: {error}.") from error
+
+    def _writable(self) -> None:
+        if self.read_only:
+            raise StoreError(f"The store {str(self.path)!r} was opened with read_only=True; open it without.")
+
+
+def _differs(held: Known | None, document: Document) -> bool:
+    if held is None or held.sha256 != document.sha256:
+        return True
+    return not set(document.conditions) <= set(held.conditions)
+
+
+def _passage(row: Sequence[Any]) -> Passage:
+    (
+        text,
+        title,
+        section,
+        source,
+        url,
+        revision,
+        licence,
+        authors,
+        retrieved_at,
+        conditions,
+        sha256,
+        notice,
+    ) = row
+    return Passage(
+        text=text,
+        title=title,
+        section=section,
+        source=source,
+        url=url,
+        revision=revision,
+        licence=licence,
+        authors=tuple(json.loads(authors)),
+        retrieved_at=retrieved_at,
+        conditions=tuple(json.loads(conditions)),
+        sha256=sha256,
+        notice=notice,
+    )
+
+
+def _reopen(path: str, encoder: Any, read_only: bool) -> LocalStore:
+    return LocalStore(path, encoder=encoder, read_only=read_only)
