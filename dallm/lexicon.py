@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["CATEGORIES", "Concept", "Lexicon"]
 
 # Fields in which a user's entry of the same name adds to the concept rather than setting it.
-_ADDED = ("terms", "abbreviations", "misspellings", "aliases", "patterns", "normal", "is_a", "ignore")
+_ADDED = (
+    "terms",
+    "abbreviations",
+    "misspellings",
+    "aliases",
+    "shared",
+    "patterns",
+    "normal",
+    "is_a",
+    "ignore",
+)
 # Fields that give every recorded value its meaning: changing one is a new concept, not an extension.
 _FIXED = ("kind", "levels", "unit")
 
@@ -37,8 +47,8 @@ class Lexicon:
     Raises
     ------
     LexiconError
-        If two concepts share a name or, without an ``is_a`` between them, a term; if an ``is_a`` or a
-        pattern names what does not exist.
+        If two concepts share a name or, without saying so, a term; if an ``is_a`` or a pattern names what
+        does not exist.
 
     Examples
     --------
@@ -165,9 +175,9 @@ class Lexicon:
     def concept_for(self, feature: Feature) -> Concept:
         """Return what to look for in text for a feature.
 
-        Its own concept (found by name, else by an alias) with the feature's name and aliases as further terms;
-        kind, unit, range and levels are the feature's. A feature in no lexicon is looked for by its name and
-        aliases.
+        Its own concept (found by name, else by an alias) with the feature's name and aliases as further
+        terms; kind, unit, range and levels are the feature's. A feature in no lexicon is looked for by its
+        name and aliases.
 
         Parameters
         ----------
@@ -195,21 +205,24 @@ class Lexicon:
     def check(self) -> tuple[str, ...]:
         """Return what is wrong with the lexicon, one sentence each; empty if nothing is.
 
-        A term may belong to two concepts only where one is a kind of the other, or their kinds differ
-        ("chest pain" is a term of the yes/no concept and of its severity).
+        A term may belong to two concepts only where one is a kind of the other, where their kinds differ
+        ("chest pain" is a term of the yes/no concept and of its severity), or where one lists it as shared.
         """
         problems: list[str] = []
-        owners: dict[str, Concept] = {}
+        owners: dict[str, list[Concept]] = {}
         for concept in self.concepts:
             problems += self._check_links(concept)
-            forms = dict.fromkeys(map(name_key, (concept.name, *concept.terms, *concept.misspellings)))
-            for form in (*forms, *concept.abbreviations):
-                owner = owners.setdefault(form, concept)
-                if owner is not concept and owner.kind == concept.kind and not self._related(owner, concept):
-                    problems.append(
-                        f"concept {concept.name!r}: {form!r} is already a term of {owner.name!r}; "
-                        "take it out of one of them, or link them with is_a."
-                    )
+            forms = (concept.name, *concept.terms, *concept.misspellings, *concept.abbreviations)
+            shared = set(map(name_key, concept.shared))
+            for form in dict.fromkeys(map(name_key, forms)):
+                others = owners.setdefault(form, [])
+                for owner in others:
+                    if form not in shared and not self._may_share(owner, concept, form):
+                        problems.append(
+                            f"concept {concept.name!r}, field 'terms': {form!r} is already a term of "
+                            f"{owner.name!r}; take it out of one, link them with is_a, or put it into 'shared'."
+                        )
+                others.append(concept)
         return tuple(dict.fromkeys(problems))
 
     def _check_links(self, concept: Concept) -> list[str]:
@@ -232,8 +245,13 @@ class Lexicon:
                         )
         return problems
 
-    def _related(self, one: Concept, other: Concept) -> bool:
-        return one.name in self.ancestors(other.name) or other.name in self.ancestors(one.name)
+    def _may_share(self, one: Concept, other: Concept, form: str) -> bool:
+        return (
+            one.kind != other.kind
+            or form in map(name_key, one.shared)
+            or one.name in self.ancestors(other.name)
+            or other.name in self.ancestors(one.name)
+        )
 
     def _walk(self, name: str, step: Any) -> tuple[str, ...]:
         """All names reached from `name` by `step`, breadth first; safe where links form a circle."""
@@ -301,6 +319,8 @@ def _extend(known: Concept, entry: Mapping[str, Any]) -> Concept:
             changes[key] = {**known.units, **value}
         elif key in ("category", "low", "high", "sex", "severity"):
             changes[key] = value
+    if "shared" in entry:
+        changes["terms"] = tuple(dict.fromkeys((*changes.get("terms", known.terms), *entry["shared"])))
     if entry.get("match_name") is False:
         changes["terms"] = tuple(t for t in changes.get("terms", known.terms) if t != known.name)
     # The checks on kind, levels and range are those of a whole entry.

@@ -37,6 +37,7 @@ _LISTS = (
     "abbreviations",
     "misspellings",
     "aliases",
+    "shared",
     "patterns",
     "normal",
     "is_a",
@@ -47,7 +48,7 @@ _TABLES = ("level_terms", "units")
 _NUMBERS = ("low", "high")
 _FLAGS = ("match_name", "severity", "replace")
 FIELDS = (*_TEXT, *_LISTS, *_TABLES, *_NUMBERS, *_FLAGS)
-_LOWER = frozenset({"terms", "misspellings", "patterns", "normal", "ignore"})
+_LOWER = frozenset({"terms", "shared", "misspellings", "patterns", "normal", "ignore"})
 
 _ELEMENT = re.compile(
     r"!?(?:\.\.\.|\{(?P<group>[a-z][a-z0-9_]*)\}|[a-z0-9][\w'%/.+-]*(?:\|[a-z0-9][\w'%/.+-]*)*)"
@@ -88,7 +89,10 @@ class Concept:
     misspellings : tuple of str
         Wrong spellings matched like terms.
     aliases : tuple of str
-        Further names by which it is looked up (column and label names); never matched in text.
+        Further names: of columns, labels, or of the test that shows it. Used for look-up and to find the
+        concept in knowledge texts, never matched in a report.
+    shared : tuple of str
+        Those of `terms` that stand for another concept as well, on purpose.
     patterns, normal : tuple of str
         Patterns whose match states the concept, or states that it is absent (docs/lexicon.md).
     is_a : tuple of str
@@ -118,6 +122,7 @@ class Concept:
     abbreviations: tuple[str, ...] = ()
     misspellings: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     normal: tuple[str, ...] = ()
     is_a: tuple[str, ...] = ()
@@ -363,5 +368,5 @@ def make_concept(entry: Mapping[str, Any]) -> Concept:
                 raise LexiconError(f"{where}: field {key!r} goes with numeric concepts only, this is {kind}.")
     fields = {k: v for k, v in entry.items() if k not in ("file", "match_name", "replace")}
     own = (entry["name"],) if entry.get("match_name", True) else ()
-    fields["terms"] = tuple(dict.fromkeys((*own, *entry.get("terms", ()))))
+    fields["terms"] = tuple(dict.fromkeys((*own, *entry.get("terms", ()), *entry.get("shared", ()))))
     return Concept(**fields)
