@@ -129,11 +129,14 @@ class Browser:
         """Load a page and wait until its script has run to the end."""
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=url)
+        self.wait_for("location.href !== 'about:blank' && performance.getEntriesByName('ready').length > 0")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression is true: what follows an event is seen some frames later."""
         deadline = time.monotonic() + self._timeout
-        ready = "location.href !== 'about:blank' && performance.getEntriesByName('ready').length > 0"
-        while not self.evaluate(ready):
+        while not self.evaluate(expression):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the page was not ready; console: {self.console}")
+                raise TimeoutError(f"{expression} did not come true; console: {self.console}")
             time.sleep(0.02)
 
     def evaluate(self, expression: str) -> Any:
