@@ -1,0 +1,76 @@
+"""A trie over words: finds the longest known phrase at each place of a sentence in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+from dallm.engines.extractive.text import tokenise
+
+T = TypeVar("T")
+_END = ""  # no token is empty, so this key never collides with a word
+
+
+class PhraseTrie(Generic[T]):
+    """Maps phrases to payloads; a phrase may carry several.
+
+    Examples
+    --------
+    >>> trie = PhraseTrie()
+    >>> trie.add("no", 1)
+    >>> trie.add("no evidence of", 2)
+    >>> list(trie.scan(("there", "is", "no", "evidence", "of", "air")))
+    [(2, 5, [2])]
+    """
+
+    def __init__(self) -> None:
+        self._root: dict[str, Any] = {}
+
+    def add(self, phrase: str | Sequence[str], payload: T) -> None:
+        """Add a phrase; text is cut into words as reports are."""
+        words = tokenise(phrase).words if isinstance(phrase, str) else phrase
+        if not words:
+            raise ValueError(f"A phrase without words cannot be looked for: {phrase!r}")
+        node = self._root
+        for word in words:
+            node = node.setdefault(word, {})
+        found = node.setdefault(_END, [])
+        if payload not in found:
+            found.append(payload)
+
+    def longest(self, words: Sequence[str], start: int) -> tuple[int, list[T]] | None:
+        """Return the end and the payloads of the longest phrase that begins at `start`."""
+        node = self._root.get(words[start])
+        best: tuple[int, list[T]] | None = None
+        at, n = start + 1, len(words)
+        while node is not None:
+            if _END in node:
+                best = (at, node[_END])
+            if at >= n:
+                break
+            node = node.get(words[at])
+            at += 1
+        return best
+
+    def scan(self, words: Sequence[str]) -> Iterator[tuple[int, int, list[T]]]:
+        """Yield (start, end, payloads) of the phrases of a sentence; the longest wins, none overlap."""
+        at, n, root = 0, len(words), self._root
+        while at < n:
+            if words[at] in root:
+                found = self.longest(words, at)
+                if found is not None:
+                    yield at, found[0], found[1]
+                    at = found[0]
+                    continue
+            at += 1
+
+    def words(self) -> set[str]:
+        """Return every word that occurs in a phrase."""
+        known: set[str] = set()
+        stack = [self._root]
+        while stack:
+            for word, child in stack.pop().items():
+                if word != _END:
+                    known.add(word)
+                    stack.append(child)
+        return known

@@ -1,0 +1,216 @@
+"""Recognition: which concepts of the lexicon a sentence mentions, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import extractOne
+
+from dallm.engines.extractive.measure import measure
+from dallm.engines.extractive.patterns import PatternSet, plural_forms
+from dallm.engines.extractive.phrases import PhraseTrie
+from dallm.engines.extractive.text import Tokens, sentences, tokenise
+from dallm.lexicon import Concept
+
+_FUZZY_LENGTH = 9  # shorter words have too many neighbours that are other words
+_FUZZY_MEMORY = 200_000
+_SEVERITY = {
+    "mild": ("mild", "mildly", "slight", "slightly", "minimal", "minimally", "minor", "trace", "small", "tiny", "subtle"),
+    "moderate": ("moderate", "moderately", "modest"),
+    "severe": ("severe", "severely", "marked", "markedly", "massive", "extensive", "large", "excruciating", "intense", "worst"),
+}
+_LEVEL_OF_WORD = {word: level for level, words in _SEVERITY.items() for word in words}
+
+
+class Mention(NamedTuple):
+    """A mention of a concept in a text.
+
+    Attributes
+    ----------
+    concept : Concept
+    start, end : int
+        The mention, in code points of the text that was searched.
+    anchor_start, anchor_end : int
+        The words whose assertion counts; they lie inside the mention.
+    level : str or None
+        The level that the words state (ordinal, categorical).
+    statement : {"finding", "normal"}
+        "normal": the words say that the concept is absent ("heart size is normal").
+    value : float or None
+        A measured value, in `unit`.
+    unit : str or None
+    """
+
+    concept: Concept
+    start: int
+    end: int
+    anchor_start: int
+    anchor_end: int
+    level: str | None
+    statement: str
+    value: float | None
+    unit: str | None
+
+
+class TokenMention(NamedTuple):
+    """A mention by tokens of its sentence: the concept's number, span, anchor."""
+
+    concept: int
+    start: int
+    end: int
+    anchor: tuple[int, int]
+    level: str | None
+    normal: bool
+    value: float | None
+
+
+class _Term(NamedTuple):
+    concept: int  # -1: a phrase that is none of the concepts whose terms it holds
+    level: str | None
+    cased: str | None
+
+
+class Recogniser:
+    """Finds the concepts of a lexicon in text.
+
+    Parameters
+    ----------
+    concepts : sequence of Concept
+        All concepts that are to be told apart, also those of which nobody asks: a longer term of one keeps a
+        shorter one of another from matching inside it.
+    groups : mapping of str to sequence of str
+        Word groups of the patterns.
+
+    Examples
+    --------
+    >>> from dallm import Lexicon
+    >>> lexicon = Lexicon.default()
+    >>> [m.concept.name for m in Recogniser(lexicon.concepts, lexicon.groups).find("Fever and dry cough.")]
+    ['fever', 'dry cough']
+    """
+
+    def __init__(self, concepts: Sequence[Concept], groups: Mapping[str, Sequence[str]]) -> None:
+        self.concepts = tuple(concepts)
+        self._trie: PhraseTrie[_Term] = PhraseTrie()
+        self._patterns = PatternSet(groups)
+        for number, concept in enumerate(self.concepts):
+            self._add(number, concept)
+        vocabulary = self._trie.words() | self._patterns.words()
+        self._vocabulary = vocabulary
+        self._long_words: dict[str, list[str]] = {}
+        for word in sorted(w for w in vocabulary if len(w) >= _FUZZY_LENGTH - 1):
+            self._long_words.setdefault(word[0], []).append(word)
+        self._corrected: dict[str, str] = {}
+
+    def _add(self, number: int, concept: Concept) -> None:
+        for term in (*concept.terms, *concept.misspellings):
+            self._add_phrase(term, _Term(number, None, None))
+        for term in concept.abbreviations:
+            self._trie.add(term, _Term(number, None, term))
+        for level, terms in concept.level_terms.items():
+            for term in terms:
+                self._add_phrase(term, _Term(number, level, None))
+        for phrase in concept.ignore:
+            self._add_phrase(phrase, _Term(-1, None, None))
+        for pattern in concept.patterns:
+            self._patterns.add(pattern, number, normal=False)
+        for pattern in concept.normal:
+            self._patterns.add(pattern, number, normal=True)
+
+    def _add_phrase(self, phrase: str, term: _Term) -> None:
+        for variant in plural_forms(phrase):
+            self._trie.add(variant, term)
+
+    def find(self, text: str) -> list[Mention]:
+        """Return the mentions in a text, in its order."""
+        found: list[Mention] = []
+        for sentence in sentences(text):
+            piece = text[sentence.start : sentence.end]
+            tokens = tokenise(piece)
+            for m in self.mentions(piece, tokens):
+                concept = self.concepts[m.concept]
+                at = sentence.start
+                found.append(
+                    Mention(
+                        concept,
+                        at + tokens.starts[m.start],
+                        at + tokens.ends[m.end - 1],
+                        at + tokens.starts[m.anchor[0]],
+                        at + tokens.ends[m.anchor[1] - 1],
+                        m.level,
+                        "normal" if m.normal else "finding",
+                        m.value,
+                        concept.unit if m.value is not None else None,
+                    )
+                )
+        return found
+
+    def mentions(self, text: str, tokens: Tokens) -> list[TokenMention]:
+        """Return the mentions in one sentence, by tokens."""
+        words = self._correct(tokens.words)
+        found: list[TokenMention] = []
+        for start, end, terms in self._trie.scan(words):
+            for term in terms:
+                if term.concept < 0:
+                    continue
+                if term.cased is not None and text[tokens.starts[start] : tokens.ends[end - 1]] != term.cased:
+                    continue
+                mention = self._typed(tokens, words, start, end, term)
+                if mention is not None:
+                    found.append(mention)
+        taken = {(m.concept, k) for m in found for k in range(m.start, m.end)}
+        for match in self._patterns.match(words):
+            concept = match.pattern.concept
+            if (concept, match.anchor[0]) not in taken:
+                found.append(
+                    TokenMention(concept, match.start, match.end, match.anchor, None, match.pattern.normal, None)
+                )
+        found.sort(key=lambda m: (m.start, m.end, m.concept))
+        return found
+
+    def _typed(
+        self, tokens: Tokens, words: tuple[str, ...], start: int, end: int, term: _Term
+    ) -> TokenMention | None:
+        concept = self.concepts[term.concept]
+        anchor = (start, end)
+        if concept.kind == "boolean":
+            return TokenMention(term.concept, start, end, anchor, None, False, None)
+        if concept.kind == "numeric":
+            measured = measure(tokens, start, end, concept)
+            if measured is None:
+                return None
+            low, high = min(start, measured.start), max(end, measured.end)
+            return TokenMention(term.concept, low, high, anchor, None, False, measured.value)
+        level = term.level
+        if level is None and concept.severity:
+            near = (*words[max(0, start - 3) : start], *words[end : end + 3])
+            level = next((_LEVEL_OF_WORD[w] for w in near if w in _LEVEL_OF_WORD), None)
+        if level is None or level not in concept.levels:
+            return None
+        low = start
+        if term.level is None:
+            low = next((k for k in range(max(0, start - 3), start) if words[k] in _LEVEL_OF_WORD), start)
+        return TokenMention(term.concept, low, end, anchor, level, False, None)
+
+    def _correct(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """Replace long unknown words by the known one a single slip away."""
+        vocabulary = self._vocabulary
+        unknown = [k for k, w in enumerate(words) if len(w) >= _FUZZY_LENGTH and w not in vocabulary]
+        if not unknown:
+            return words
+        mended = list(words)
+        for k in unknown:
+            mended[k] = self._nearest(words[k])
+        return tuple(mended)
+
+    def _nearest(self, word: str) -> str:
+        known = self._corrected.get(word)
+        if known is None:
+            candidates: Iterable[str] = self._long_words.get(word[0], ())
+            best = extractOne(word, candidates, scorer=OSA.distance, score_cutoff=1) if word.isalpha() else None
+            known = best[0] if best is not None else word
+            if len(self._corrected) < _FUZZY_MEMORY:
+                self._corrected[word] = known
+        return known

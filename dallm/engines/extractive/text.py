@@ -1,0 +1,208 @@
+"""Text as the extractive engine sees it: sentences with the role of their section, and tokens with offsets.
+
+Offsets are Python code points of the text exactly as given. Words are lowered one by one, because lowering a
+whole text may change its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_+")
+
+# A hyphen joins words ("left-sided"), it does not part them; matching looks through it.
+# What a de-identifier left in place of a word says nothing.
+_SKIPPED = frozenset(("-", "‐", "‑", '"', "“", "”", "*", "XXXX", "xxxx"))
+
+_ABBREVIATIONS = frozenset(
+    "dr mr mrs ms vs approx e.g i.e etc st fig resp temp pt no. dept incl min max sec hr yr wk mo".split()
+)
+_BREAK = re.compile(
+    r"[.!?]+(?=\s|$|[A-Z(])"  # a full stop, also where the space after it was lost
+    r"|\n[ \t]*(?=\n)"  # an empty line
+    r"|\n(?=[ \t]*(?:[-*•▪]|\(?\d{1,2}[.)])[ \t])"  # a list item
+    r"|\n(?=[ \t]*[A-Z][A-Za-z /&]{2,40}:)"  # a heading
+    r"|\n(?=[ \t]*[A-Z])"  # a capital on a new line, if the line before it is short
+)
+_LONGEST = 2_000  # characters; what runs on without a stop is cut, so that work stays linear in the text
+_WRAP = 60  # a line shorter than this was ended on purpose, a longer one was wrapped
+
+_ROLE_WORDS = {
+    "indication": (
+        "indication",
+        "indications",
+        "clinical indication",
+        "reason for exam",
+        "reason for examination",
+        "reason for this examination",
+        "reason for study",
+        "reason",
+        "history",
+        "clinical history",
+        "clinical information",
+        "clinical data",
+        "clinical details",
+        "clinical question",
+        "hpi",
+        "history of present illness",
+        "chief complaint",
+        "chiefcomplaint",
+    ),
+    "past": ("past medical history", "pmh", "pmhx", "past history", "past surgical history", "medical history"),
+    "family": ("family history", "fh", "fhx", "family hx"),
+    "comparison": (
+        "comparison",
+        "comparisons",
+        "technique",
+        "examination",
+        "exam",
+        "study",
+        "procedure",
+        "views",
+        "image",
+    ),
+    "body": (
+        "findings",
+        "finding",
+        "impression",
+        "impressions",
+        "conclusion",
+        "conclusions",
+        "report",
+        "interpretation",
+        "wet read",
+        "final report",
+        "opinion",
+        "recommendation",
+        "recommendations",
+        "discussion",
+        "assessment",
+        "physical exam",
+        "review of systems",
+        "ros",
+        "chest",
+        "lungs",
+        "heart",
+        "bones",
+        "pleura",
+        "mediastinum",
+    ),
+}
+ROLE_OF_HEADING = {word: role for role, words in _ROLE_WORDS.items() for word in words}
+_HEADING = re.compile(r"(?:^|(?<=[\n.:;])|(?<=[\n.:;] )|(?<=  ))[ \t]*([A-Za-z][A-Za-z /]{1,40}?)[ \t]*:")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence as a stretch of the text, with the role of the section that it stands in."""
+
+    start: int
+    end: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The words of one sentence: lowered, with their offsets in the sentence."""
+
+    words: tuple[str, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+def role_of_field(name: str) -> str:
+    """Role of a report column by its name: indication, past, family, comparison or body."""
+    return ROLE_OF_HEADING.get(name.casefold().replace("_", " ").strip(), "body")
+
+
+@lru_cache(maxsize=200_000)
+def normal_word(raw: str) -> str:
+    """Lower a word, with a plain apostrophe and without a possessive ending."""
+    word = raw.lower().replace("’", "'")
+    return word.removesuffix("'s")
+
+
+def tokenise(text: str) -> Tokens:
+    """Cut a sentence into words, numbers and marks; hyphens and quotation marks are passed over."""
+    words: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in TOKEN.finditer(text):
+        raw = match.group()
+        if raw in _SKIPPED or raw[0] == "_":
+            continue
+        words.append(normal_word(raw))
+        starts.append(match.start())
+        ends.append(match.end())
+    return Tokens(tuple(words), tuple(starts), tuple(ends))
+
+
+def _is_break(text: str, match: re.Match[str], begin: int) -> bool:
+    mark = match.group()[0]
+    at = match.start()
+    if mark == ".":
+        word_start = max(text.rfind(" ", begin, at), text.rfind("\n", begin, at), begin - 1) + 1
+        word = text[word_start:at].lower().lstrip("(")
+        if word in _ABBREVIATIONS:
+            return False
+        return not (len(word) == 1 and word.isalpha() and match.end() < len(text) and text[at - 1].isupper())
+    if mark == "\n" and match.end() < len(text):
+        # short stretches only: a copy of the rest at every line would make a long text quadratic
+        rest = text[match.end() : match.end() + 80].lstrip(" \t")
+        if rest[:1].isupper() and not _HEADING.match(rest):
+            line = at - (text.rfind("\n", max(0, at - 2 * _WRAP), at) + 1)
+            return line < _WRAP or text[max(0, at - 20) : at].rstrip().endswith((".", ":", ";", "!", "?"))
+    return True
+
+
+def _cuts(text: str) -> Iterator[tuple[int, int]]:
+    begin = 0
+    for match in _BREAK.finditer(text):
+        if _is_break(text, match, begin):
+            yield from _pieces(text, begin, match.end())
+            begin = match.end()
+    yield from _pieces(text, begin, len(text))
+
+
+def _pieces(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    while end - begin > _LONGEST:
+        cut = text.rfind(" ", begin + 1, begin + _LONGEST)
+        cut = cut if cut > begin else begin + _LONGEST
+        yield begin, cut
+        begin = cut
+    if end > begin:
+        yield begin, end
+
+
+def sentences(text: str, role: str = "body") -> Iterator[Sentence]:
+    """Yield the sentences of a text; a heading inside the text ("FAMILY HISTORY:") changes the role from there on.
+
+    Examples
+    --------
+    >>> text = "No effusion. Heart is large.\\nFAMILY HISTORY: asthma"
+    >>> [(text[s.start:s.end].strip(), s.role) for s in sentences(text)]
+    [('No effusion.', 'body'), ('Heart is large.', 'body'), ('FAMILY HISTORY: asthma', 'family')]
+    """
+    has_headings = ":" in text
+    current = role
+    for start, end in _cuts(text):
+        while start < end and text[start].isspace():
+            start += 1
+        if start >= end:
+            continue
+        if not has_headings:
+            yield Sentence(start, end, current)
+            continue
+        begin = start
+        for match in _HEADING.finditer(text, start, end):
+            named = ROLE_OF_HEADING.get(match.group(1).strip().lower())
+            if named is None or (named == current and match.start(1) == begin):
+                continue
+            if match.start(1) > begin:
+                yield Sentence(begin, match.start(1), current)
+                begin = match.start(1)
+            current = named
+        yield Sentence(begin, end, current)
