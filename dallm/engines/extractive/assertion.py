@@ -29,6 +29,14 @@ _DEGREES = frozenset(
 # "that show", "to show" and "previously reported" open no clause of their own.
 _PARTICIPLE_BEFORE = frozenset(("that", "which", "to", "previously", "recently", "newly", "already"))
 _COPULAS = frozenset(("is", "are", "was", "were", "be", "been"))
+_AUXILIARIES = frozenset(
+    "is are was were be been being has have had also now since therefore currently felt thought considered".split()
+)
+_AFTERMATH = frozenset("and or but with in on at by after before from for as to of upon during today then when".split())
+_BEFORE_VERB = frozenset(("not", "never", "nor", "neither", "cannot"))
+_RELATIVE = frozenset(("that", "which", "who"))
+# What may stand between a denial and what is denied: "denies having had any pain", "did not appear to have".
+_VERBAL = frozenset("having had been be ever any to being have has".split())
 _REACH: dict[str, int] = {"possible": 14, "hypothetical": 25, "historical": 25, "resolved": 8, "negated": 60}
 # "resolution of", "history of" and the like are weaker than a negation that stands before them.
 _PRECEDENCE: tuple[Kind, ...] = ("negated", "resolved", "hypothetical", "possible", "historical")
@@ -123,13 +131,15 @@ class Scope:
 
     def _reaches(self, found: Found, trigger: Trigger, start: int, end: int, inner: bool) -> bool:
         if found.end <= start and trigger.direction == "before":
-            if self._two_way(found, trigger.kind) and not self._opens_clause(found):
+            if self._two_way(found, trigger.kind) and not self._leads(found):
                 return False
             limit = _REACH[trigger.kind]
             return start - found.end <= limit and self._forward(found, trigger.kind, start, end)
         if found.start == end + 1 and trigger.kind == "negated" and self.words[end] == ":":
             return True  # "chest pain: no"
         if found.start >= end and trigger.direction == "after":
+            if self._two_way(found, trigger.kind) and self._leads(found):
+                return False
             limit = 3 if trigger.kind == "historical" else 12
             return found.start - end <= limit and self._backward(found, end)
         if not inner or trigger.kind != "negated" or trigger.direction != "before":
@@ -139,16 +149,20 @@ class Scope:
     def _two_way(self, found: Found, kind: Kind) -> bool:
         return len({t.direction for t in found.triggers if t.kind == kind}) > 1
 
-    def _opens_clause(self, found: Found) -> bool:
-        if found.start == 0:
-            return True
-        before = self.words[found.start - 1]
-        return before in _CONJUNCTIONS or before in self.table.verbs or before in _ALTERNATIVES or not before.isalnum()
+    def _leads(self, found: Found) -> bool:
+        """Whether a phrase that may stand on either side of a finding stands before it here: "absent breath sounds"."""
+        following = self.words[found.end] if found.end < len(self.words) else ""
+        if not following.isalnum() or following in _AFTERMATH or following.endswith("ly"):
+            return False
+        return found.start == 0 or self.words[found.start - 1] not in _AUXILIARIES
 
     def _forward(self, found: Found, kind: Kind, start: int, end: int) -> bool:
         words, table = self.words, self.table
         at = found.end
-        verbs_allowed = 1 if words[found.end - 1] in ("not", "never") or words[found.end - 1].endswith("n't") else 0
+        last = words[found.end - 1]
+        verbs_allowed = 1 if last in _BEFORE_VERB or last.endswith("n't") else 0
+        while at < start and words[at] in _VERBAL:
+            at += 1
         while at < start:
             word = words[at]
             if word == ";" or (word == ":" and at > found.end):
@@ -158,6 +172,8 @@ class Scope:
                 return False
             if word in _CONJUNCTIONS and inner is None and at + 1 < len(words) and self._new_clause(at, start, end):
                 return False
+            if word in _RELATIVE:
+                verbs_allowed += 1
             if word in table.verbs and words[at - 1] not in _PARTICIPLE_BEFORE and kind != "possible":
                 if verbs_allowed == 0:
                     return False
@@ -172,7 +188,7 @@ class Scope:
             return True
         if "link" in kinds:
             # "no lesions that suggest ..." goes on, "may be secondary to ..." as well
-            return kind != "possible" and self.words[at] not in ("that", "which", "who")
+            return kind != "possible" and self.words[at] not in _RELATIVE
         if "pseudo" in kinds or kind in kinds:
             return "pseudo" in kinds
         if kinds & {"possible", "likely", "historical", "hypothetical"}:
@@ -206,18 +222,19 @@ class Scope:
         """Whether a trigger behind a finding reaches back to it: "effusion and consolidation are not seen"."""
         words, table = self.words, self.table
         listed = False
-        for at in range(found.start - 1, end - 1, -1):
+        last = found.start - 1
+        while last >= end and words[last] in _AUXILIARIES:
+            last -= 1
+        for at in range(last, end - 1, -1):
             word = words[at]
-            if word in (";", ":") and at < found.start - 1:
+            if word == ";" or (word == ":" and at < last):
                 return False
             inner = self._at.get(at)
-            if inner is not None and inner.start == at:
+            if inner is not None and inner.start == at and word not in _RELATIVE:
                 kinds = {t.kind for t in inner.triggers}
-                if kinds & {"end", "link", "negated", "pseudo"} and word not in ("that", "which", "who"):
+                if kinds & {"end", "link", "negated", "pseudo"}:
                     return False
-            if word in table.verbs and word not in _COPULAS:
-                return False
-            if word in _COPULAS and at < found.start - 1:
+            if word in table.verbs:
                 return False
             if word in _CONJUNCTIONS:
                 listed = True
