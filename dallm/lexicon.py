@@ -220,7 +220,7 @@ class Lexicon:
                     if form not in shared and not self._may_share(owner, concept, form):
                         problems.append(
                             f"concept {concept.name!r}, field 'terms': {form!r} is already a term of "
-                            f"{owner.name!r}; take it out of one, link them with is_a, or put it into 'shared'."
+                            f"{owner.name!r}; take it out of one, link them by is_a, or put it into 'shared'."
                         )
                 others.append(concept)
         return tuple(dict.fromkeys(problems))
