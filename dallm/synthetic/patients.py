@@ -176,25 +176,28 @@ def make_block(seed: int, number: int, bank: Bank) -> Studies:
         )
         before = present
 
-    rows = [np.stack(column, axis=1) for column in zip(*made, strict=True)]  # (patient, visit, ...)
+    return _flattened(made, visits, female, number * P)
+
+
+def _flattened(made: list[tuple[Any, ...]], visits: NDArray[np.int64], female: Bools, first: int) -> Studies:
+    """Keep each patient's own number of visits, in order of patient and visit."""
     kept = np.arange(MOST_VISITS) < visits[:, None]
-    patient, visit_of = np.nonzero(kept)
-    age_, scenario_, device_, present_, change_, intent_, vitals_, measured_, targets_ = (
-        r[kept] for r in rows
-    )
+    patient, visit = np.nonzero(kept)
+    columns = [np.stack(column, axis=1)[kept] for column in zip(*made, strict=True)]
+    age, scenario, device, present, change, intent, vitals, measured, targets = columns
     return Studies(
-        patient=patient + number * P,
-        visit=visit_of,
-        age=age_,
+        patient=patient + first,
+        visit=visit,
+        age=age,
         female=female[patient],
-        scenario=scenario_,
-        device=device_,
-        present=present_,
-        change=change_,
-        intent=intent_,
-        vitals=vitals_,
-        measured=measured_,
-        targets=targets_,
+        scenario=scenario,
+        device=device,
+        present=present,
+        change=change,
+        intent=intent,
+        vitals=vitals,
+        measured=measured,
+        targets=targets,
     )
 
 
