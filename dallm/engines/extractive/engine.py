@@ -11,6 +11,7 @@ from dallm.engines.extractive.analyse import Analyser
 from dallm.engines.extractive.recognise import Recogniser
 from dallm.engines.extractive.resolve import Located, resolve
 from dallm.engines.extractive.text import role_of_field, sentences
+from dallm.engines.extractive.triggers import trigger_digest
 from dallm.lexicon import Concept, Lexicon
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ class ExtractiveEngine:
 
     def __repr__(self) -> str:
         return f"ExtractiveEngine({len(self.lexicon)} concepts)"
+
+    @property
+    def digest(self) -> str:
+        """Digest of the wording and the rules that answers depend on."""
+        import hashlib
+
+        parts = (self.lexicon.concepts, sorted(self.lexicon.groups.items()), trigger_digest())
+        rules = self._row_rules.rules if self._row_rules is not None else ()
+        return hashlib.sha256(repr((parts, rules)).encode("utf-8")).hexdigest()
 
     def __getstate__(self) -> dict[str, object]:
         # what was prepared for one set of features is made again when it is needed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,6 +55,13 @@ def _add(trie: PhraseTrie[Trigger], phrases: list[str], trigger: Trigger, taken:
                 "keep it in one of them."
             )
         trie.add(phrase, trigger)
+
+
+@lru_cache(maxsize=1)
+def trigger_digest() -> str:
+    """Digest of the trigger files."""
+    files = (data_path("assertion", name).read_bytes() for name in ("triggers.toml", "hedges.toml"))
+    return hashlib.sha256(b"\x1f".join(files)).hexdigest()
 
 
 @lru_cache(maxsize=1)
