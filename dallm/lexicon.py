@@ -317,7 +317,7 @@ def _extend(known: Concept, entry: Mapping[str, Any]) -> Concept:
             changes[key] = merged
         elif key == "units":
             changes[key] = {**known.units, **value}
-        elif key in ("category", "low", "high", "sex", "severity"):
+        elif key in ("category", "low", "high", "sex", "severity", "discover"):
             changes[key] = value
     if "shared" in entry:
         changes["terms"] = tuple(dict.fromkeys((*changes.get("terms", known.terms), *entry["shared"])))

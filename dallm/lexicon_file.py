@@ -46,7 +46,7 @@ _LISTS = (
 )
 _TABLES = ("level_terms", "units")
 _NUMBERS = ("low", "high")
-_FLAGS = ("match_name", "severity", "replace")
+_FLAGS = ("match_name", "severity", "discover", "replace")
 FIELDS = (*_TEXT, *_LISTS, *_TABLES, *_NUMBERS, *_FLAGS)
 _LOWER = frozenset({"terms", "shared", "misspellings", "patterns", "normal", "ignore"})
 
@@ -113,6 +113,8 @@ class Concept:
         Set only where the concept can hold for one sex alone.
     ignore : tuple of str
         Longer phrases that hold a term and are not this concept.
+    discover : bool
+        Whether discovery may propose it as a feature; a user can ask for it in any case.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Concept:
     severity: bool = False
     sex: str | None = None
     ignore: tuple[str, ...] = ()
+    discover: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:

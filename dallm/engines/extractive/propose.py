@@ -28,9 +28,9 @@ class _Named:
 def propose(ack: Ack, lexicon: Lexicon, recogniser: Recogniser | None = None) -> FeatureSet:
     """Propose a feature for every concept that an answer of the corpus names for its condition.
 
-    A concept counts as named where an answer mentions it and does not negate it ("fever is common", "may cause
-    fever", not "without fever"). It becomes one feature for all its conditions, typed as in the lexicon, that cites
-    those passages whose quote names it.
+    A concept counts as named where an answer mentions it and does not negate it ("fever is common", "may
+    cause fever", not "without fever"). It becomes one feature for all its conditions, typed as in the
+    lexicon, that cites those passages whose quote names it.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def propose(ack: Ack, lexicon: Lexicon, recogniser: Recogniser | None = None) ->
     Returns
     -------
     FeatureSet
-        Origin ``"discovered"``, in the order in which the corpus first names them. A feature that says one of the
-        corpus' own conditions again has it in ``restates``.
+        Origin ``"discovered"``, in the order in which the corpus first names them. A feature that says one of
+        the corpus' own conditions again has it in ``restates``.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def propose(ack: Ack, lexicon: Lexicon, recogniser: Recogniser | None = None) ->
 
 
 def discovery_concepts(lexicon: Lexicon) -> tuple[Concept, ...]:
-    """Return the concepts as a knowledge text names them: by any term or alias, with no value or level beside it.
+    """Return the concepts as a knowledge text names them: by any term or alias, without value or level.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def _recogniser(lexicon: Lexicon) -> Recogniser:
 
 
 def _as_named(concept: Concept) -> Concept:
-    """The concept as a plain name: a text on a condition says "oxygen saturation", not "oxygen saturation 92 %"."""
+    """The concept as a plain name: knowledge says "oxygen saturation", not "oxygen saturation 92 %"."""
     of_levels = (term for terms in concept.level_terms.values() for term in terms)
     aliases = (alias.lower() for alias in concept.aliases)
     return replace(
