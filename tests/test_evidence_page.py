@@ -28,7 +28,7 @@ FEATURES = [
 ]
 HOSTILE = "<script>window.bad = 1</script><img src=x onerror='window.bad = 1'> &amp; </script> <!-- "
 TEXTS = {
-    "emoji": "\U0001fac1\U0001f469\u200d\u2695\ufe0f effusion \U0001d4d4\U0001f600 no pneumothorax \U0001f937",
+    "emoji": "\U0001fac1\U0001f469\u200d\u2695\ufe0f effusion \U0001f600 no pneumothorax \U0001f937",
     "combining": "Cafe\u0301 au lait; e\u0301panchement pleural; n\u0303 effusion\u0301 and no pneumothorax.",
     "newlines": "line one\r\nsmall effusion\r\nwraps\rold Mac\n\tno pneumothorax\u2028end\u2029",
     "controls": "nul \x00 bell \x07 effusion\x00 esc \x1b[0m \x7f no pneumothorax \ufffe",
@@ -304,10 +304,10 @@ def test__browser__table__shows_every_cell_and_the_row(page: Browser) -> None:
         "[...document.querySelectorAll('.cells tbody tr')].map((r) => [...r.cells].map((c) => c.innerText))"
     )
     assert rows == [
-        ["edema", "NA", "±conflicting", "report", "present and resolved", "2"],
-        ["effusion", "true", "✓documented", "report", "", "1"],
-        ["nodule size", "6 mm", "✓documented", "report", "", "1"],
-        ["fever", "true", "✓documented", "row", "temp 101.3 degF >= 100.4 degF (a guideline)", "0"],
+        ["edema", "NA", "±conflicting", "report (2)", "present and resolved"],
+        ["effusion", "true", "✓documented", "report (1)", ""],
+        ["nodule size", "6 mm", "✓documented", "report (1)", ""],
+        ["fever", "true", "✓documented", "row", "temp 101.3 degF >= 100.4 degF (a guideline)"],
     ]
     assert "1 feature not documented" in page.evaluate("document.getElementById('absent').textContent")
     page.evaluate("document.querySelector('[data-columns]').click()")

@@ -70,8 +70,8 @@ def write_evidence_page(
     >>> augmented = dallm.fill_values(cohort, feats)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     page = write_evidence_page(augmented, f"{folder}/evidence.html")
-    ...     "http" in page.read_text(encoding="utf-8")
-    False
+    ...     "Small left pleural effusion" in page.read_text(encoding="utf-8")
+    True
     """
     target = Path(path)
     if max_cases is not None and max_cases < 1:

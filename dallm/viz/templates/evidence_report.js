@@ -11,10 +11,13 @@ function make(tag, className, content, attributes) {
   return element;
 }
 
-// Append text unchanged; control characters get a visible picture by style, a lone CR a line break.
+// Append text unchanged; control characters get a visible picture by style, a lone CR a line break. After the first
+// thousand of them in one piece the rest stays bare: a report may hold nothing else, and each costs an element.
 function appendText(parent, value) {
   let last = 0;
+  let left = 1000;
   for (const match of value.matchAll(CONTROL)) {
+    if (!left--) break;
     if (match.index > last) parent.append(value.slice(last, match.index));
     const code = match[0].charCodeAt(0);
     const picture = code === 127 ? '␡' : String.fromCharCode(0x2400 + code);
@@ -121,7 +124,7 @@ function showCells(shown) {
   }
   const table = make('table', 'cells');
   const head = make('tr');
-  ['Feature', 'Value', 'Status', 'Source', 'Reason', 'Quotes'].forEach((name) => head.append(make('th', '', name, { scope: 'col' })));
+  ['Feature', 'Value', 'Status', 'Source (quotes)', 'Reason'].forEach((name) => head.append(make('th', '', name, { scope: 'col' })));
   table.append(make('thead', '', head));
   const body = make('tbody');
   order.forEach((cell) => body.append(cellRow(cell)));
@@ -129,23 +132,28 @@ function showCells(shown) {
   byId('cells').replaceChildren(table);
 }
 
+// The source, leading to the measured column where it is the row; and the number of quotes, leading to the first.
+function sourceOf(cell) {
+  const box = make('td', 'source');
+  const source = cell.source < 0 ? '' : data.sources[cell.source];
+  if (source === 'row' && data.measured.length) {
+    box.append(make('button', 'link', source, { type: 'button', 'data-columns': columnsBehind(cell).join(' '),
+      title: 'Show the measured column' }));
+  } else box.append(source);
+  const n = cell.quotes.length;
+  if (n) {
+    box.append(' ', make('button', 'link', `(${n})`, { type: 'button', 'data-goto': cell.quotes[0].id,
+      'aria-label': `${n} quote${n === 1 ? '' : 's'}: go to the first`, title: 'Go to the first quote' }));
+  }
+  return box;
+}
+
 function cellRow(cell) {
   const row = make('tr', '', null, { 'data-feature': cell.feature });
   const why = make('td', 'why', make('bdi', '', cell.reason));
   if (cell.rationale) why.append(make('div', 'quiet', make('bdi', '', cell.rationale)));
-  const source = cell.source < 0 ? '' : data.sources[cell.source];
-  const sourceBox = make('td', 'source');
-  if (source === 'row' && data.measured.length) {
-    sourceBox.append(make('button', 'link', 'row', { type: 'button', 'data-columns': columnsBehind(cell).join(' '),
-      title: 'Show the measured column' }));
-  } else sourceBox.append(source);
-  const quotes = make('td', 'quotes');
-  if (cell.quotes.length) {
-    quotes.append(make('button', 'link', String(cell.quotes.length), { type: 'button', 'data-goto': cell.quotes[0].id,
-      'aria-label': `${cell.quotes.length} quotes: go to the first`, title: 'Go to the first quote' }));
-  } else quotes.append(make('span', 'quiet', '0'));
   row.append(make('th', '', data.features[cell.feature].name, { scope: 'row' }), make('td', '', valueOf(cell)),
-    make('td', '', badge(cell)), sourceBox, why, quotes);
+    make('td', '', badge(cell)), sourceOf(cell), why);
   row.dallmCell = cell;
   return row;
 }
