@@ -63,7 +63,9 @@ _FOCUSES: tuple[tuple[str, str, str, str], ...] = (
 )
 # words that nearly every question holds and that say nothing of what it asks for
 _GENERAL = frozenset(
-    terms("patients clinical help find lies behind common possible relevant matter considered data facts which many")
+    terms(
+        "patients clinical help find lies behind common possible relevant matter considered data facts which many"
+    )
 )
 
 
@@ -72,12 +74,13 @@ class _Candidate:
     hit: int
     start: int
     end: int
+    direct: bool
     score: float
     words: frozenset[str]
 
 
 def answer(question: str, hits: Sequence[Hit]) -> KnowledgeAnswer:
-    """Answer a question with three to six sentences of the passages, each followed by its citation.
+    """Answer a question with up to six sentences of the passages, each followed by its citation.
 
     A sentence counts as support where its heading promises what the question asks for, or where it holds the
     words that tell; naming the condition alone supports nothing.
@@ -97,16 +100,18 @@ def answer(question: str, hits: Sequence[Hit]) -> KnowledgeAnswer:
     Examples
     --------
     >>> from dallm.knowledge.passage import Passage
-    >>> text = "Mucus plugging causes collapse. The sky is blue."
-    >>> page = Passage(text, "Atelectasis", "Causes", "notes", "a.md", None, None, (), "", ("atelectasis",), "0f")
+    >>> text = "Mucus plugging causes atelectasis. Atelectasis is seen often."
+    >>> page = Passage(text, "Atelectasis", "", "notes", "a.md", None, None, (), "", ("atelectasis",), "0f")
     >>> answer("What are the causes of atelectasis?", [Hit(page, 0.6)]).text
-    'Mucus plugging causes collapse. [1]'
+    'Mucus plugging causes atelectasis. [1]'
     >>> answer("Which treatment has atelectasis?", [Hit(page, 0.6)]).text
     ''
     """
     if not hits:
         return KnowledgeAnswer("")
     candidates = _candidates(question, hits)
+    # a sentence from another section answers only where no section is about the question
+    candidates = [c for c in candidates if c.direct] or candidates
     chosen: list[_Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (-c.score, c.hit, c.start)):
         if len(chosen) == MOST_SENTENCES:
@@ -118,11 +123,7 @@ def answer(question: str, hits: Sequence[Hit]) -> KnowledgeAnswer:
     for candidate in chosen:
         first.setdefault(candidate.hit, len(first))
     chosen.sort(key=lambda c: (first[c.hit], c.start))
-    pieces = []
-    for i, candidate in enumerate(chosen):
-        sentence = hits[candidate.hit].passage.text[candidate.start : candidate.end]
-        last = i + 1 == len(chosen) or chosen[i + 1].hit != candidate.hit
-        pieces.append(f"{sentence} [{first[candidate.hit] + 1}]" if last else sentence)
+    pieces = [f"{hits[c.hit].passage.text[c.start : c.end]} [{first[c.hit] + 1}]" for c in chosen]
     return KnowledgeAnswer(" ".join(pieces), tuple(hits[hit] for hit in first))
 
 
@@ -151,7 +152,9 @@ def _candidates(question: str, hits: Sequence[Hit]) -> list[_Candidate]:
             # under a heading that promises something else, a cue alone is chance
             if support < _ENOUGH or (focuses and not promised and not (overlap or not heading)):
                 continue
-            found.append(_Candidate(number, start, end, support + _RANK * hit.score / best, words))
+            direct = promised or not heading
+            score = support + _RANK * hit.score / best
+            found.append(_Candidate(number, start, end, direct, score, words))
     return found
 
 

@@ -13,7 +13,7 @@ from dallm.features import Feature, FeatureSet
 from dallm.lexicon import Concept, Lexicon
 
 if TYPE_CHECKING:
-    from dallm.ack.ack import Ack, Citation
+    from dallm.ack.ack import Ack
 
 
 @dataclass
@@ -47,9 +47,9 @@ def propose(ack: Ack, lexicon: Lexicon, recogniser: Recogniser | None = None) ->
 
     Examples
     --------
-    >>> from types import SimpleNamespace as Record
-    >>> answer = Record(condition="pneumonia", text="Fever and cough, without night sweats.", citations=())
-    >>> ack = Record(conditions=("pneumonia",), answers=(answer,))
+    >>> from dallm.ack.ack import Ack, Answer
+    >>> text = "Fever and cough, without night sweats."
+    >>> ack = Ack([Answer("pneumonia", "symptoms", "general", "Which symptoms?", text)])
     >>> propose(ack, Lexicon.default()).names
     ('fever', 'cough')
     """
@@ -59,7 +59,7 @@ def propose(ack: Ack, lexicon: Lexicon, recogniser: Recogniser | None = None) ->
         mentioned = _concepts_in(answer.text, find)
         if not mentioned:
             continue
-        quoted = [(_reference(c), _concepts_in(c.quote or "", find)) for c in answer.citations]
+        quoted = [(c.reference, _concepts_in(c.quote, find)) for c in answer.citations]
         for name in mentioned:
             entry = named.setdefault(name, _Named(mentioned[name]))
             entry.conditions[answer.condition] = None
@@ -115,12 +115,6 @@ def _concepts_in(text: str, recogniser: Recogniser) -> dict[str, Concept]:
         if assertion_of(text, mention.anchor_start, mention.anchor_end).assertion != "negated":
             found[concept.name] = concept
     return found
-
-
-def _reference(citation: Citation) -> str:
-    """One line that names a passage: source, title, section, address."""
-    heading = " / ".join(part for part in (citation.title, citation.section) if part)
-    return ", ".join(part for part in (citation.source, heading, citation.url) if part)
 
 
 def _feature(lexicon: Lexicon, entry: _Named, conditions: Mapping[str, str]) -> Feature:
