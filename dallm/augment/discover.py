@@ -74,10 +74,10 @@ def discover_features(
 
     Examples
     --------
-    >>> from types import SimpleNamespace as Record
     >>> import pandas as pd, dallm
-    >>> answer = Record(condition="pneumonia", text="Fever, cough and low oxygen saturation.", citations=())
-    >>> ack = Record(conditions=("pneumonia",), answers=(answer,))
+    >>> from dallm.ack.ack import Answer
+    >>> text = "Fever, cough and low oxygen saturation."
+    >>> ack = dallm.Ack([Answer("pneumonia", "symptoms", "general", "Which symptoms?", text)])
     >>> frame = pd.DataFrame({"case": [1], "cough": [True], "findings": ["Clear."]})
     >>> cohort = dallm.Cohort(frame, id="case", report="findings", categorical="cough")
     >>> found = discover_features(ack, cohort)
