@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,8 @@ import pandas as pd
 import pytest
 from browser import Browser, find_browser
 
-from dallm import Augmented, Cohort, Feature
+from dallm import Ack, Augmented, Cohort, Feature
+from dallm.ack.ack import Answer, Citation
 from dallm.engines.base import CaseAnswer, Draft, Quote
 from dallm.errors import OutputError, UserError
 from dallm.viz.evidence_page import json_for_html, write_evidence_page
@@ -35,6 +37,10 @@ TEXTS = {
     "rtl": "\u05d0\u05d9\u05df effusion \u202e\u0627\u0646 no pneumothorax\u202c \u062c\u0646\u0628",
     "hostile": HOSTILE + "effusion & no pneumothorax",
 }
+NOTICE = "dallm primer, unreviewed, for trying out, not for care"
+CITATION = Citation(
+    "Effusion", "Signs", NOTICE, "primer/effusion", "Dullness", "Dullness.", "0" * 64, notice=NOTICE
+)
 LONE = "lone \ud83d high, low \ude00 and effusion \udc80 no pneumothorax"  # a cohort refuses such a text
 
 MARKS = """
@@ -123,8 +129,7 @@ def mixed() -> Augmented:
     }
     columns = {"temp": [101.3, 98.6, None, 98.0, 99.0], "sex": ["F", "M", "F", None, "F"]}
     made = make(answers, reports, columns=columns, numeric={"temp": "degF"}, categorical=["sex"])
-    citation = SimpleNamespace(notice="dallm primer, unreviewed, for trying out, not for care")
-    made.ack = SimpleNamespace(answers=[SimpleNamespace(citations=[citation])])  # type: ignore[assignment]
+    made.ack = Ack([Answer("effusion", "signs", "examination", "Which signs?", "Dullness [1].", (CITATION,))])
     return made
 
 
@@ -236,6 +241,14 @@ def test__write__unusable_arguments__say_what_to_do(mixed: Augmented, tmp_path: 
         write_evidence_page(mixed, tmp_path / "e.html", max_cases=0)
 
 
+def test__payload__features_that_cite_the_primer__carry_its_notice(mixed: Augmented, tmp_path: Path) -> None:
+    features = [replace(FEATURES[0], citations=(CITATION.reference,)), *FEATURES[1:]]
+    without_ack = Augmented(mixed.cohort, features, mixed.cells, mixed.evidence)
+    assert payload_of(write_evidence_page(without_ack, tmp_path / "a.html"))["notices"] == [NOTICE]
+    neither = Augmented(mixed.cohort, FEATURES, mixed.cells, mixed.evidence)
+    assert payload_of(write_evidence_page(neither, tmp_path / "b.html"))["notices"] == []
+
+
 # --- in a browser ---
 
 
@@ -267,7 +280,7 @@ def test__browser__opened__requests_nothing_and_reports_nothing(page: Browser) -
 def test__browser__banners__say_what_the_data_are(page: Browser) -> None:
     banners = page.evaluate("document.getElementById('banners').textContent")
     assert "credentialed: this page holds report text; keep it where the reports may be kept" in banners
-    assert "dallm primer, unreviewed, for trying out, not for care" in banners
+    assert NOTICE in banners
     assert "synthetic" not in banners
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from dallm.engines.base import SOURCES, STATUSES
 from dallm.errors import UserError, did_you_mean
+from dallm.knowledge.sources.primer import NOTICE as PRIMER_NOTICE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,10 +114,15 @@ class StringPool:
 
 
 def notices(augmented: Augmented) -> list[str]:
-    """Return the distinct notices of the knowledge behind the features ("unreviewed, ...")."""
-    answers = getattr(augmented.ack, "answers", ())
-    found = (getattr(c, "notice", "") for answer in answers for c in getattr(answer, "citations", ()))
-    return sorted({notice for notice in found if notice})
+    """Return what the knowledge behind the features wants said beside every use, each once.
+
+    Discovered features carry it in their citations, even where the knowledge itself is not at hand.
+    """
+    said = set(augmented.ack.notices if augmented.ack is not None else ())
+    citations = (citation for feature in augmented.features for citation in feature.citations)
+    if any(PRIMER_NOTICE in citation for citation in citations):
+        said.add(PRIMER_NOTICE)
+    return sorted(said)
 
 
 def _cells(augmented: Augmented, names: pd.Index[Any], shown: int, pool: StringPool) -> dict[str, Any]:
