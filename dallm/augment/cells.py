@@ -299,7 +299,7 @@ def _coded(codes: np.ndarray[Any, Any], categories: Sequence[str]) -> pd.Categor
 
 
 def _constant(text: str | None, size: int) -> pd.Categorical:
-    if text is None:
+    if text is None or not size:
         return _coded(np.full(size, -1, dtype=np.int8), [])
     return _coded(np.zeros(size, dtype=np.int8), [text])
 

@@ -157,11 +157,15 @@ def _noted(values: pd.Series[Any]) -> tuple[dict[str, Any], pd.Series[Any] | Non
     missing = values.isna()
     marks = {_mark(v) for v in values[missing]}
     note["missing"] = marks.pop() if len(marks) == 1 else "none"
-    if pd.api.types.infer_dtype(values, skipna=True) not in ("mixed-integer", "mixed"):
-        return note, None
     present = values[~missing]
+    kind = pd.api.types.infer_dtype(present, skipna=False)
+    too_large = kind == "integer" and any(not -(2**63) <= v < 2**63 for v in present)
+    if not too_large and kind not in ("mixed-integer", "mixed-integer-float", "mixed"):
+        return note, None
     if not all(isinstance(v, (str, int, float, bool, np.generic)) for v in present):
-        return note, None  # lists and the like: Parquet has types of its own for them
+        # Parquet has a type for lists, but reads arrays
+        note["lists"] = all(isinstance(v, list) for v in present)
+        return note, None
     note["json"] = True
     coded = values.copy()
     coded[missing] = None
@@ -178,6 +182,8 @@ def _restored(values: pd.Series[Any], note: dict[str, Any]) -> pd.Series[Any]:
         items = values.astype(object)
         if note.get("json"):
             items = items.map(json.loads, na_action="ignore").astype(object)
+        if note.get("lists"):
+            items = items.map(lambda v: v.tolist(), na_action="ignore")
         missing = items.isna().to_numpy()
         restored = np.empty(len(items), dtype=object)
         restored[:] = items.tolist()
