@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from dallm.cli import inputs as cases
+
+if TYPE_CHECKING:
+    from dallm.augment.cells import Uncertain
 
 _WHAT = "What to look for"
 
@@ -140,7 +143,7 @@ def augment(
         lexicon=lexicon or (),
         store=store,
         ack=ack,
-        uncertain=uncertain,
+        uncertain=cast("Uncertain", uncertain),
     )
     run(given, choices, out, overwrite=overwrite)
 

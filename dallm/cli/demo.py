@@ -104,7 +104,7 @@ def _show(augmented: Augmented, truth: pd.DataFrame, folder: Path) -> None:
     say("Synthetic cases: nobody's data. The knowledge is the dallm primer, unreviewed, not for care.")
     show_counts(augmented)
     say()
-    say("A few cells and the words of the report that they rest on", style="bold")
+    say("A few cells and what they rest on", style="bold")
     show_quotes(augmented)
     say()
     _show_agreement(agreement(augmented, truth))

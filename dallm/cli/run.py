@@ -18,6 +18,7 @@ from dallm.errors import FeatureError, StoreError, UserError, did_you_mean
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
     from dallm.augment.augmented import Augmented
+    from dallm.augment.cells import Uncertain
     from dallm.cli.inputs import CaseInput
     from dallm.cohort import Cohort
     from dallm.features import Feature, FeatureSet
@@ -31,7 +32,7 @@ PAPER_CONDITIONS = (
     "pleural effusion",
     "pleural abnormality",
 )
-UNCERTAIN = ("missing", "present", "absent")
+UNCERTAIN: tuple[Uncertain, ...] = ("missing", "present", "absent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Choices:
     lexicon: Sequence[Path] = ()
     store: Path | None = None
     ack: Path | None = None
-    uncertain: str = "missing"
+    uncertain: Uncertain = "missing"
 
     def __post_init__(self) -> None:
         if self.uncertain not in UNCERTAIN:
@@ -55,6 +56,8 @@ class Choices:
                 f"--uncertain {self.uncertain!r} is not one of {', '.join(UNCERTAIN)}."
                 f"{did_you_mean(self.uncertain, UNCERTAIN)}"
             )
+        if self.needs_knowledge and self.store is None:
+            _check_primer_knows(self.conditions)
         if self.ack is not None and self.store is not None:
             raise UserError("--ack and --store exclude each other: the answers are there already.")
         for path in (self.features, self.ack, *self.lexicon):
@@ -96,7 +99,7 @@ def run(cases: CaseInput, choices: Choices, out: Path, *, overwrite: bool) -> No
     step(f"Reading {cases.label}")
     cohort = cases.read()
     for note in cohort.notes:
-        notice(f"Note: {note}")
+        step(f"  {note}")
     augmented = augment_into(
         folder,
         cohort,
@@ -195,7 +198,23 @@ def discover(ack: Ack | None, cohort: Cohort, engine: Any) -> FeatureSet:
         raise FeatureError(
             "Without answers to the expert questions nothing can be discovered; give --features."
         )
-    return dallm.discover_features(ack, cohort=cohort, engine=engine)
+    found = dallm.discover_features(ack, cohort=cohort, engine=engine)
+    for dropped in found.dropped:
+        step(f"  left out {dropped.name!r}: {dropped.why}")
+    return found
+
+
+def _check_primer_knows(conditions: Sequence[str]) -> None:
+    """Refuse a condition that the primer has nothing about, before anything long begins."""
+    from dallm.knowledge.conditions import known_conditions, resolve_condition
+
+    known = known_conditions()
+    for name in conditions:
+        if resolve_condition(name) not in known:
+            raise UserError(
+                f"The built-in primer holds nothing about {name!r}.{did_you_mean(name, known)} It knows: "
+                f"{', '.join(known)}. For another condition give a store with texts about it: --store FOLDER."
+            )
 
 
 def read_lexicon(paths: Sequence[Path]) -> Lexicon:

@@ -36,7 +36,7 @@ def show_counts(augmented: Augmented, *, top: int = _TOP) -> None:
         if count:
             say(f"  {status.replace('_', ' '):<16}{count:>12,}{100 * count / cells:>8.1f} %")
     say()
-    shown = _richest(summary, top)
+    shown = _richest(summary, augmented.evidence, top)
     table(_COLUMNS, _rows(shown))
     if len(summary) > len(shown):
         say(f"... and {len(summary) - len(shown):,} more features; all of them: dallm report FOLDER --all")
@@ -45,9 +45,12 @@ def show_counts(augmented: Augmented, *, top: int = _TOP) -> None:
 _COLUMNS = ("feature", "kind", "documented", "true", "false", "uncertain", "conflicting", "not documented")
 
 
-def _richest(summary: pd.DataFrame, top: int) -> pd.DataFrame:
-    evidence = summary[["documented", "uncertain", "conflicting"]].sum(axis=1)
-    return summary.loc[evidence.sort_values(ascending=False, kind="stable").index[:top]]
+def _richest(summary: pd.DataFrame, evidence: pd.DataFrame, top: int) -> pd.DataFrame:
+    """Return the features with most quotes, then with most values: what a report says can be checked."""
+    quotes = evidence["feature"].value_counts()
+    ranked = summary.assign(quotes=[int(quotes.get(name, 0)) for name in summary.index])
+    ranked = ranked.sort_values(["quotes", "documented"], ascending=False, kind="stable")
+    return ranked.iloc[:top]
 
 
 def _rows(summary: pd.DataFrame) -> list[list[object]]:
@@ -81,10 +84,10 @@ def show_quotes(augmented: Augmented, count: int = 5) -> None:
     evidence = augmented.evidence
     if evidence.empty:
         return
-    cells = augmented.cells[["case_id", "feature", "value", "status"]]
-    joined = evidence.merge(cells, on=["case_id", "feature"], how="left")
+    cells = augmented.cells[["case_id", "feature", "value", "status"]].astype({"feature": "str"})
+    joined = evidence.astype({"feature": "str"}).merge(cells, on=["case_id", "feature"], how="left")
     joined["turn"] = joined.groupby("assertion", observed=True).cumcount()
     joined = joined.drop_duplicates("feature").sort_values("turn", kind="stable").head(count)
     joined["value"] = joined["value"].astype("string").fillna("<NA>")
-    rows = [[r.case_id, r.feature, r.value, r.status, r.quote] for r in joined.itertuples()]
-    table(("case", "feature", "value", "status", "the words it rests on"), rows)
+    rows = [[r.case_id, r.feature, r.value, r.status, r.assertion, r.quote] for r in joined.itertuples()]
+    table(("case", "feature", "value", "status", "assertion", "words of the report"), rows)
