@@ -99,8 +99,9 @@ def cohort():
     )
 
 
-def stated(value):
-    return Draft(value, "documented", "report", quotes=(Quote("Sat", "findings", 0, 3, "present", "rule"),))
+def stated(value, quote="Sat"):
+    quotes = (Quote(quote, "findings", 0, len(quote), "present", "rule"),)
+    return Draft(value, "documented", "report", quotes=quotes)
 
 
 def test__fill_existing__missing__fills_only_what_is_missing(cohort, lexicon):
@@ -152,11 +153,17 @@ def test__fill_existing__levels__come_in_the_columns_own_codes(cohort, lexicon):
 
 
 def test__fill_existing__impossible_value__fails_with_the_reason(cohort, lexicon):
-    engine = Answers({1: {"o2sat": stated(920.0)}, 3: {"o2sat": stated(88.0)}})
+    engine = Answers({1: {"o2sat": stated(920.0)}, 3: {"o2sat": stated(88.0, "72")}})
     filled = dallm.fill_existing(cohort, "o2sat", engine=engine, lexicon=lexicon)
     first = filled.cells.iloc[0]
     assert (first["status"], first["reason"]) == ("failed", "920 % is outside what is possible, 20 to 100")
     assert filled.frame["o2sat__filled"].tolist()[2] == 88.0
+
+
+def test__fill_existing__quote_that_is_not_in_the_report__fails(cohort, lexicon):
+    engine = Answers({1: {"o2sat": stated(92.0, "Sat 92")}})
+    cell = dallm.fill_existing(cohort, "o2sat", engine=engine, lexicon=lexicon).cells.iloc[0]
+    assert (cell["status"], "does not stand" in cell["reason"]) == ("failed", True)
 
 
 def test__fill_existing__impossible_measured_value__counts_as_missing(lexicon):

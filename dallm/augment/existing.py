@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dallm.augment.row_rules import RowRules
+from dallm.augment.verify import verified
 from dallm.engines.base import Case, CaseAnswer, CellValue, Draft, Engine
 from dallm.errors import CohortError, DallmError, UserError, did_you_mean
 from dallm.features import Feature, FeatureSet, Kind, normalise_name
@@ -56,7 +58,7 @@ def fill_existing(
     engine : Engine, optional
         Default: the extractive engine.
     lexicon : Lexicon, optional
-        Says what a column's name means; the default engine looks for it with the same one.
+        Says what a column's name means. Default: the engine's, else the one that comes with dallm.
 
     Returns
     -------
@@ -92,7 +94,9 @@ def fill_existing(
     if which not in _WHICH:
         raise UserError(f"which must be one of {list(_WHICH)}, got {which!r}.{did_you_mean(which, _WHICH)}")
     _check_columns(cohort, names)
-    lexicon = Lexicon.default() if lexicon is None else lexicon
+    if lexicon is None:
+        own = getattr(engine, "lexicon", None)
+        lexicon = own if isinstance(own, Lexicon) else Lexicon.default()
     if engine is None:
         from dallm.engines.extractive.engine import ExtractiveEngine
 
@@ -147,7 +151,8 @@ def _answers(
     asked = FeatureSet(column.asked for column in plan)
     rows = [bool(row.any()) for row in wanted]
     cases = (_hide(case, hidden) for case, ask in zip(cohort.cases(), rows, strict=True) if ask)
-    given = engine.fill(cases, asked)
+    to_engine, to_check = itertools.tee(cases)
+    given = verified(engine.fill(to_engine, asked), to_check, asked)
     measured = Draft(None, "not_applicable", None, reason="measured in the table")
     for case_id, row in zip(cohort.ids.tolist(), wanted, strict=True):
         if not row.any():
