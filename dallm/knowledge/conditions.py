@@ -16,7 +16,7 @@ _OFTEN = 3
 
 
 def resolve_condition(name: str) -> str:
-    """Return a condition's canonical name; one that the table does not hold is returned trimmed, in lower case.
+    """Return a condition's canonical name; one that the table lacks is returned trimmed, in lower case.
 
     The table is the file ``conditions.toml`` of the project's data.
 
@@ -27,8 +27,10 @@ def resolve_condition(name: str) -> str:
 
     Examples
     --------
-    >>> resolve_condition("Cardiomegaly"), resolve_condition("pleural-effusions"), resolve_condition("Sarcoidosis")
-    ('enlarged cardiac silhouette', 'pleural effusion', 'sarcoidosis')
+    >>> resolve_condition("Cardiomegaly"), resolve_condition("pleural-effusions")
+    ('enlarged cardiac silhouette', 'pleural effusion')
+    >>> resolve_condition("Sarcoidosis")
+    'sarcoidosis'
     """
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"A condition is a name such as 'atelectasis'; got {name!r}.")
@@ -90,8 +92,8 @@ def conditions_in(text: str, also: Sequence[str] = ()) -> tuple[str, ...]:
 def conditions_of(title: str, text: str, *, headings: str = "", also: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the conditions that a document is about; none is an answer too.
 
-    The title decides. Where it names none, the document's first lines and what it names often do: at least three
-    times, and at least half as often as the condition that it names most.
+    The title decides. Where it names none, the document's first lines do, and what it names often: at least
+    three times, and at least half as often as the condition that it names most.
 
     Examples
     --------

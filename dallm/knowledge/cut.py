@@ -23,9 +23,9 @@ _APPARATUS = re.compile(
 def cut(document: Document, most_words: int = MOST_WORDS) -> list[Passage]:
     """Return the passages of a document, in its order.
 
-    A passage never crosses a heading, and a sentence is split only where it is longer than 150 words. Sections
-    of references and of navigation give none. A passage is about the conditions of its document and those that
-    its headings name.
+    A passage never crosses a heading, and a sentence is split only where it is longer than 150 words.
+    Sections of references and of navigation give none. A passage is about the conditions of its document and
+    those that its headings name.
 
     Examples
     --------

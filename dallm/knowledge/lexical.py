@@ -6,18 +6,18 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _TOKEN = re.compile(r"[^\W_]+")
 STOPWORDS = frozenset(
-    """a an and are as at be been being but by can could did do does for from had has have having he her his how i
-    if in into is it its itself may me might more most my no nor not of on or other our over own s same she should
-    so some such t than that the their them then there these they this those through to too under up very was we
-    were what when where which while who whom why will with would you your
-    """.split()
+    """
+    a an and are as at be been being but by can could did do does for from had has have having he her his
+    how i if in into is it its itself may me might more most my no nor not of on or other our over own s
+    same she should so some such t than that the their them then there these they this those through to too
+    under up very was we were what when where which while who whom why will with would you your
+    """.split()  # noqa: SIM905
 )
 
 
@@ -70,25 +70,24 @@ class Bm25:
     K1, B, HEAD_WEIGHT = 1.2, 0.4, 2.0
 
     def __init__(self, heads: Sequence[NDArray[np.uint32]], bodies: Sequence[NDArray[np.uint32]]) -> None:
-        from scipy import sparse
-
         self.size = len(bodies)
         lengths = [np.array([len(a) for a in field], dtype=np.int64) for field in (heads, bodies)]
         ids = np.concatenate([np.zeros(0, np.uint32), *heads, *bodies])
         rows = np.concatenate([np.repeat(np.arange(self.size), counts) for counts in lengths])
-        counts = np.repeat((self.HEAD_WEIGHT, 1.0), (lengths[0].sum(), lengths[1].sum()))
+        weights = np.repeat((self.HEAD_WEIGHT, 1.0), (lengths[0].sum(), lengths[1].sum()))
         self._vocabulary, columns = np.unique(ids, return_inverse=True)
-        table: Any = sparse.csc_matrix(
-            (counts.astype(np.float32), (rows, columns)), shape=(self.size, len(self._vocabulary))
-        )
-        table.sum_duplicates()
+        # one cell per term and passage, ordered by term: a term's passages are a slice
+        cells, inverse = np.unique(columns.astype(np.int64) * self.size + rows, return_inverse=True)
+        counts = np.bincount(inverse, weights=weights, minlength=len(cells))
+        self._rows = (cells % self.size).astype(np.int32) if self.size else np.zeros(0, np.int32)
+        by_term = cells // max(self.size, 1)
+        self._starts = np.searchsorted(by_term, np.arange(len(self._vocabulary) + 1))
         weighted = self.HEAD_WEIGHT * lengths[0] + lengths[1]
         relative = weighted / max(float(weighted.mean()) if self.size else 1.0, 1e-9)
         norm = self.K1 * (1 - self.B + self.B * relative)
-        table.data = (table.data / (table.data + norm[table.indices])).astype(np.float32)
-        document_counts = np.diff(table.indptr)
-        self._idf = np.log1p((self.size - document_counts + 0.5) / (document_counts + 0.5))
-        self._starts, self._rows, self._gain = table.indptr, table.indices, table.data
+        self._gain = (counts / (counts + norm[self._rows])).astype(np.float32)
+        found_in = np.diff(self._starts)
+        self._idf = np.log1p((self.size - found_in + 0.5) / (found_in + 0.5))
 
     def scores(self, query: str) -> NDArray[np.float32]:
         """Return one score per passage, shape ``(size,)``."""

@@ -22,7 +22,8 @@ _FOCUSES: tuple[tuple[str, str, str, str], ...] = (
         "laboratory",
         r"laborator|blood test|\btests?\b|biomarker",
         r"laborator|investigation|\btests?\b|diagnos|blood",
-        r"blood|serum|white|count|protein|culture|level|elevated|raised|assay|gas analysis|troponin|peptide|spirometry",
+        r"blood|serum|white|count|protein|culture|level|elevated|raised|assay|gas analysis|troponin|peptide|"
+        r"spirometry",
     ),
     (
         "history",
@@ -40,7 +41,8 @@ _FOCUSES: tuple[tuple[str, str, str, str], ...] = (
         "signs",
         r"\bsigns?\b|examination|auscult",
         r"\bsigns?\b|examination|presentation|clinical features",
-        r"breath sounds|percussion|crackles|tachypnea|tachycardia|auscult|dull|rub|cyanosis|edema|distension|murmur",
+        r"breath sounds|percussion|crackles|tachypnea|tachycardia|auscult|dull|rub|cyanosis|edema|distension|"
+        r"murmur",
     ),
     (
         "symptoms",
@@ -64,7 +66,7 @@ _FOCUSES: tuple[tuple[str, str, str, str], ...] = (
 # words that nearly every question holds and that say nothing of what it asks for
 _GENERAL = frozenset(
     terms(
-        "patients clinical help find lies behind common possible relevant matter considered data facts which many"
+        "patients clinical help find lies behind common possible relevant matter considered data facts many"
     )
 )
 

@@ -24,8 +24,8 @@ class Source(Protocol):
     """A source of documents: one method is all it needs.
 
     Two further ones are used where a source has them: ``listing()`` returns the urls of everything that the
-    source holds at present, so that what has gone can be reported; ``origin`` (a text) tells two sources of the
-    same name apart.
+    source holds at present, so that what has gone can be reported; ``origin`` (a text) tells two sources of
+    the same name apart.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 
 def decode(raw: bytes, declared: str | None = None) -> str:
-    """Decode bytes of unknown encoding: a byte order mark, UTF-8, UTF-16 without a mark, then Latin-1's family.
+    """Decode bytes of unknown encoding: by a byte order mark, as UTF-8, as UTF-16, as Latin-1's family.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ _MOST_BYTES = 100 * 2**20
 class Folder:
     """Markdown, text, HTML and PDF files of a folder and its sub-folders.
 
-    A file that cannot be read (broken, empty, locked, without text) is passed over and named in the report; the
-    rest goes on. Hidden files and folders are left out; a link that leads in a circle is followed once.
+    A file that cannot be read (broken, empty, locked, without text) is passed over and named in the report;
+    the rest goes on. Hidden files and folders are left out; a link that leads in a circle is followed once.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Folder:
         return {url for url, _ in self._files([])}
 
     def documents(self, conditions: Sequence[str] = ()) -> Iterator[Document | Problem]:
-        """Yield every document of the folder, in the order of its files' names; `conditions` add tags, no filter."""
+        """Yield every document, ordered by file name; `conditions` add tags and filter nothing."""
         problems: list[Problem] = []
         files = list(self._files(problems))
         yield from problems

@@ -32,14 +32,15 @@ _INLINE = (
     (re.compile(r"`+([^`]+)`+"), r"\1"),
 )
 _BLOCKS = frozenset(
-    "p li td th dd dt pre blockquote div section article main body figcaption caption tr br summary".split()
+    "p li td th dd dt pre blockquote div section article main body caption tr br".split()  # noqa: SIM905
 )
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _NOT_ARTICLE = ["script", "style", "nav", "footer", "aside", "form", "noscript", "iframe", "svg", "button"]
 _NOT_ARTICLE += ["template", "select", "canvas", "object", "menu", "dialog"]
 _FURNITURE = re.compile(
     r"(^|[\s_-])(nav(bar|box|igation)?|menu|sidebar|breadcrumbs?|cookies?|advert(isement)?s?|ads?|banner|toc|"
-    r"reflist|references|mw-editsection|editsection|share|social|newsletter|related|skip-link|noprint)($|[\s_-])",
+    r"reflist|references|mw-editsection|editsection|share|social|newsletter|related|skip-link|noprint)"
+    r"($|[\s_-])",
     re.IGNORECASE,
 )
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -80,9 +81,7 @@ class _Outline:
             return
         short = item and len(text.split()) <= 12 and text[-1] not in ".!?"
         last = self._lines[-1] if self._lines else ""
-        if short and last.endswith(":"):
-            self._lines[-1] = f"{last} {text};"
-        elif short and last.endswith(";"):
+        if short and last.endswith((":", ";")):
             self._lines[-1] = f"{last} {text};"
         else:
             self._lines.append(f"{text};" if short else text)
@@ -251,17 +250,18 @@ def _plain(text: str) -> str:
 
 
 def _article(soup: BeautifulSoup) -> Tag:
-    candidates = [*soup.find_all("article"), *soup.find_all("main"), *soup.find_all(attrs={"role": "main"})]
+    candidates = [*soup.find_all("article"), *soup.find_all("main"), *soup.select("[role=main]")]
     best = max(candidates, key=lambda tag: len(tag.get_text()), default=None)
     return best or soup.body or soup
 
 
 def _blocks(root: Tag) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, text)`` of every block under `root`, walked without recursion: pages nest thousands deep."""
+    """Yield ``(kind, text)`` of every block under `root`, without recursion: pages nest thousands deep."""
     from bs4 import Tag
     from bs4.element import Comment, NavigableString, PreformattedString
 
-    kind, words = "p", []
+    kind = "p"
+    words: list[str] = []
     stack: list[Any] = [root]
     while stack:
         node = stack.pop()
@@ -292,6 +292,5 @@ def _is_furniture(tag: Tag) -> bool:
         return True
     if tag.name == "header" and tag.find("h1") is None:
         return True
-    classes = tag.get("class") or []
-    marks = [*(classes if isinstance(classes, list) else [classes]), str(tag.get("id") or "")]
+    marks = [*tag.get_attribute_list("class"), str(tag.get("id") or "")]
     return any(mark and _FURNITURE.search(mark) for mark in marks)

@@ -1,4 +1,4 @@
-"""What every knowledge store promises, and the ranking that they share."""
+"""What every knowledge store promises."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from dallm.knowledge.passage import Document, Hit, Passage
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LEXICAL_WEIGHT = 0.3
-"""How much the lexical score counts beside the cosine; benchmarks/retrieval.py measures it."""
 
 MANIFEST_COLUMNS = (
     "title",
@@ -60,8 +57,8 @@ class Written:
 class KnowledgeStore(Protocol):
     """Where knowledge lives: documents are written, passages are found.
 
-    All stores rank alike: the cosine between question and passage, plus the share of the question's words that
-    the passage holds (BM25 over its best possible score), weighted.
+    All stores rank alike: the cosine between question and passage, plus the share of the question's words
+    that the passage holds (BM25 over its best possible score), weighted.
     """
 
     kind: str

@@ -46,7 +46,8 @@ def connect(folder: Path, *, read_only: bool) -> sqlite3.Connection:
         if isinstance(error, sqlite3.OperationalError) and "not a database" not in text:
             raise StoreError(f"The store {str(folder)!r} cannot be opened: {text}.") from error
         raise StoreError(
-            f"The store {str(folder)!r} is broken ({text}); ingest again into a new folder, or put back a copy."
+            f"The store {str(folder)!r} is broken ({text}); ingest again into a new folder, or put back "
+            "a copy."
         ) from error
 
 

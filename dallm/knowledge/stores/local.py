@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,30 +18,19 @@ from dallm.errors import StoreError, UserError, did_you_mean
 from dallm.knowledge.conditions import resolve_condition
 from dallm.knowledge.cut import cut, retrieval_text
 from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
-from dallm.knowledge.lexical import Bm25, term_ids
+from dallm.knowledge.lexical import term_ids
 from dallm.knowledge.passage import Document, Hit, Passage
-from dallm.knowledge.stores.base import LEXICAL_WEIGHT, MANIFEST_COLUMNS, Known, Written
+from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written
 from dallm.knowledge.stores.database import connect, transaction
+from dallm.knowledge.stores.index import COLUMNS, SearchIndex
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _PROBE = "Blunting of the costophrenic angle on a chest radiograph."
 _ENCODE_BATCH = 512
-_PASSAGE = """select p.text, d.title, p.section, d.source, d.url, d.revision, d.licence, d.authors, d.retrieved_at,
-    p.conditions, p.sha256, d.notice from passages p join documents d on d.id = p.document"""
-
-
-class _Index(NamedTuple):
-    """The passages as a search sees them, one row each, in the order of `ids`."""
-
-    version: int
-    ids: NDArray[np.int64]
-    sources: NDArray[np.object_]
-    about: NDArray[np.intp]
-    about_names: list[frozenset[str]]
-    lexical: Bm25
-    vectors: NDArray[np.float32] | None
+_PASSAGE = """select p.text, d.title, p.section, d.source, d.url, d.revision, d.licence, d.authors,
+    d.retrieved_at, p.conditions, p.sha256, d.notice from passages p join documents d on d.id = p.document"""
 
 
 class LocalStore:
@@ -74,7 +63,7 @@ class LocalStore:
         self._encoder_given = encoder
         self._encoder: TextEncoder | None = make_encoder(encoder)
         self._lock = threading.RLock()
-        self._index: _Index | None = None
+        self._index: SearchIndex | None = None
         self._probed = False
         self._closed = False
         self._db = connect(self.path, read_only=read_only)
@@ -134,8 +123,8 @@ class LocalStore:
         Returns
         -------
         list of Hit
-            The best first; empty where the store holds nothing of the condition, or nothing that shares a word
-            with the question (without an encoder). Scores run from about 0 to 1.
+            The best first; empty where the store holds nothing of the condition, or, without an encoder,
+            nothing that shares a word with the question. Scores run from about 0 to 1.
 
         Raises
         ------
@@ -146,24 +135,25 @@ class LocalStore:
             raise UserError(f"A query is a text; got {type(query).__name__}.")
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise UserError(f"k is the number of hits, 1 or more; got {k!r}.")
+        wanted = resolve_condition(condition) if condition is not None else None
         with self._lock, self._reading():
             index = self._current_index()
-            rows = self._rows(index, condition, source)
+            rows = index.rows(wanted, self._one_source(source) if source is not None else None)
             if not len(rows) or not query.strip():
                 return []
-            scores = self._scores(index, query, rows)
-            order = np.lexsort((index.ids[rows], -scores))[:k]
-            chosen = [(rows[i], float(scores[i])) for i in order if scores[i] > 0]
-            found = self._fetch([int(index.ids[row]) for row, _ in chosen])
-        return [Hit(passage, score) for passage, (_, score) in zip(found, chosen, strict=True)]
+            vector = self._encoded([query])[0] if index.has_vectors else None
+            best = index.best(query, vector, rows, k)
+            found = self._fetch([number for number, _ in best])
+        return [Hit(passage, score) for passage, (_, score) in zip(found, best, strict=True)]
 
     def manifest(self) -> pd.DataFrame:
         """Return one row per document: where it comes from, under which licence, what it is about."""
         import pandas as pd
 
         rows = self._query(
-            "select title, source, url, revision, licence, authors, retrieved_at, conditions, (select count(*) "
-            "from passages p where p.document = d.id), sha256, notice from documents d order by source, url"
+            "select title, source, url, revision, licence, authors, retrieved_at, conditions, "
+            "(select count(*) from passages p where p.document = d.id), sha256, notice "
+            "from documents d order by source, url"
         )
         records = [
             (*r[:5], "; ".join(json.loads(r[5])), r[6], "; ".join(json.loads(r[7])), *r[8:]) for r in rows
@@ -229,7 +219,7 @@ class LocalStore:
         return count
 
     def embed_missing(self) -> int:
-        """Encode the passages that have no vector yet and return how many there were; 0 without an encoder."""
+        """Encode the passages that have no vector yet and return how many; 0 without an encoder."""
         self._writable()
         if self._encoder is None:
             return 0
@@ -264,17 +254,6 @@ class LocalStore:
         finally:
             self._query("rollback")
 
-    def _rows(self, index: _Index, condition: str | None, source: str | None) -> NDArray[np.intp]:
-        keep = np.ones(len(index.ids), dtype=bool)
-        if not len(keep):
-            return np.zeros(0, dtype=np.intp)
-        if condition is not None:
-            wanted = resolve_condition(condition)
-            keep &= np.array([wanted in names for names in index.about_names], dtype=bool)[index.about]
-        if source is not None:
-            keep &= index.sources == self._one_source(source)
-        return np.flatnonzero(keep)
-
     def _one_source(self, source: str) -> str:
         names = self.sources()
         if source in names:
@@ -287,49 +266,15 @@ class LocalStore:
             f"No one source is called {source!r}; here are {listed}.{did_you_mean(source, names)}"
         )
 
-    def _scores(self, index: _Index, query: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        lexical = index.lexical.scores(query)[rows]
-        if index.vectors is None or self._encoder is None:
-            return lexical
-        question = self._encoded([query])[0]
-        chosen = index.vectors if len(rows) == len(index.ids) else index.vectors[rows]
-        cosine = chosen @ question
-        fused: NDArray[np.float32] = (cosine + LEXICAL_WEIGHT * lexical) / (1 + LEXICAL_WEIGHT)
-        return fused
-
-    def _current_index(self) -> _Index:
+    def _current_index(self) -> SearchIndex:
         version = int(self._query("pragma data_version")[0][0])
         if self._index is None or self._index.version != version:
-            self._index = self._load_index(version)
+            rows = self._query(
+                f"select {COLUMNS} from passages p join documents d on d.id = p.document "
+                "left join vectors v on v.sha256 = p.sha256 order by d.source, d.url, p.place"
+            )
+            self._index = SearchIndex(rows, version=version, dense=self._encoder is not None)
         return self._index
-
-    def _load_index(self, version: int) -> _Index:
-        rows = self._query(
-            "select p.id, d.source, p.conditions, p.head, p.body, v.vector from passages p join documents d "
-            "on d.id = p.document left join vectors v on v.sha256 = p.sha256 order by d.source, d.url, p.place"
-        )
-        blobs = [row[5] for row in rows]
-        one = next((blob for blob in blobs if blob is not None), None)
-        vectors = None
-        if one is not None and self._encoder is not None:
-            width = len(one) // 4
-            blank = bytes(4 * width)  # a passage without a vector is found by its words
-            joined = b"".join(blank if blob is None else blob for blob in blobs)
-            vectors = np.frombuffer(joined, dtype="<f4").reshape(len(rows), width)
-        listed = sorted({row[2] for row in rows})
-        codes = {text: code for code, text in enumerate(listed)}
-        return _Index(
-            version=version,
-            ids=np.array([row[0] for row in rows], dtype=np.int64),
-            sources=np.array([row[1] for row in rows], dtype=object),
-            about=np.array([codes[row[2]] for row in rows], dtype=np.intp),
-            about_names=[frozenset(json.loads(text)) for text in listed],
-            lexical=Bm25(
-                [np.frombuffer(row[3], dtype="<u4") for row in rows],
-                [np.frombuffer(row[4], dtype="<u4") for row in rows],
-            ),
-            vectors=vectors,
-        )
 
     def _fetch(self, ids: list[int]) -> list[Passage]:
         marks = ",".join("?" * len(ids))
@@ -351,8 +296,8 @@ class LocalStore:
         if row:
             self._db.execute("delete from documents where id = ?", (row[0],))
         number = self._db.execute(
-            "insert into documents (source, url, title, revision, licence, authors, retrieved_at, conditions, "
-            "notice, sha256) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into documents (source, url, title, revision, licence, authors, retrieved_at, "
+            "conditions, notice, sha256) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 document.source,
                 document.url,
@@ -404,7 +349,7 @@ class LocalStore:
         return {sha256: vector.astype("<f4").tobytes() for sha256, vector in zip(new, encoded, strict=True)}
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode, after checking once that the encoder still gives the vectors that the store was made with."""
+        """Encode, after checking once that the encoder gives what the store was made with."""
         assert self._encoder is not None
         if not self._probed:
             kept = self._meta("probe")
@@ -439,9 +384,9 @@ class LocalStore:
     def _other_encoder(self, made_with: str) -> StoreError:
         given = self._encoder.identity if self._encoder else None
         return StoreError(
-            f"The store {str(self.path)!r} was made with another encoder ({made_with}; now {given!r}): their "
-            "vectors cannot be compared. Open it with that encoder, with encoder=None for lexical retrieval, or "
-            "ingest into a new folder."
+            f"The store {str(self.path)!r} was made with another encoder ({made_with}; now {given!r}): "
+            "their vectors cannot be compared. Open it with that encoder, with encoder=None for lexical "
+            "retrieval, or ingest into a new folder."
         )
 
     def _meta(self, key: str) -> str | None:

@@ -67,8 +67,9 @@ def open_store(
     wanted = kind or ("local" if not scheme else scheme.group(1).lower())
     if wanted not in KINDS:
         raise UserError(
-            f"This version has no store of the kind {wanted!r} (asked for by {'kind=' if kind else 'the address'}); "
-            f"it has: {', '.join(KINDS)}. Give a folder, for example 'knowledge.dallm'.{did_you_mean(wanted, KINDS)}"
+            f"This version has no store of the kind {wanted!r} (asked for by "
+            f"{'kind=' if kind else 'the address'}); it has: {', '.join(KINDS)}. Give a folder, for example "
+            f"'knowledge.dallm'.{did_you_mean(wanted, KINDS)}"
         )
     if options:
         raise UserError(f"A local store takes no option {', '.join(map(repr, options))}; leave it out.")

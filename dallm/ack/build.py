@@ -1,0 +1,128 @@
+"""Stage II: ask the expert queries of every condition and keep the answers with what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dallm.ack.ack import CITATION, NO_SUPPORT, Ack, Answer, Citation
+from dallm.ack.queries import EXPERT_QUERIES, ExpertQuery, check_queries
+from dallm.engines.base import Engine, KnowledgeAnswer
+from dallm.errors import UserError
+from dallm.knowledge.conditions import resolve_conditions
+from dallm.knowledge.passage import Hit
+from dallm.knowledge.progress import progress_of
+from dallm.knowledge.stores.base import KnowledgeStore
+
+
+def build_ack(
+    store: KnowledgeStore,
+    conditions: str | Iterable[str],
+    queries: ExpertQuery | Iterable[ExpertQuery] = EXPERT_QUERIES,
+    engine: Engine | str | None = None,
+    k: int = 6,
+    progress: bool = False,
+) -> Ack:
+    """Answer each query for each condition from passages of the store that are about the condition.
+
+    Parameters
+    ----------
+    store : KnowledgeStore
+        Where the knowledge lives.
+    conditions : str or iterable of str
+        What the paper calls lesions; any of a condition's names will do.
+    queries : iterable of ExpertQuery, optional
+        The seven expert queries by default.
+    engine : Engine or str, optional
+        Who answers; the extractive engine by default.
+    k : int, default=6
+        How many passages an answer may rest on.
+    progress : bool, default=False
+        Show progress on standard error.
+
+    Returns
+    -------
+    Ack
+        One answer per condition and query; where no passage supports one, its text is empty and it says why.
+
+    Raises
+    ------
+    UserError
+        If no condition is given, or `queries` or `k` cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile, dallm
+    >>> store = dallm.open_store(tempfile.mkdtemp(), encoder=None)
+    >>> report = dallm.ingest(store, dallm.Primer(), conditions=["asthma"])
+    >>> ack = build_ack(store, ["asthma"])
+    >>> ack.answer("asthma", "common_symptoms").citations[0].section
+    'Symptoms'
+    """
+    listed = resolve_conditions(conditions)
+    if not listed:
+        raise UserError("conditions is empty; name at least one, for example ['atelectasis'].")
+    asked = check_queries(queries)
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise UserError(f"k is the number of passages, 1 or more; got {k!r}.")
+    who = _engine(engine)
+    covered = set(store.conditions())
+    answers = []
+    with progress_of("Answer", len(listed) * len(asked), show=progress) as step:
+        for condition in listed:
+            for query in asked:
+                question = query.question(condition)
+                hits = store.search(question, k=k, condition=condition) if condition in covered else []
+                reason = "" if condition in covered else f"the store holds nothing on {condition}"
+                answers.append(_answer(condition, query, question, who.answer(question, hits), reason))
+                step(f"{condition}, {query.id}")
+    return Ack(answers, who.name, who.model)
+
+
+def _engine(engine: Engine | str | None) -> Engine:
+    if engine is None or isinstance(engine, str):
+        from dallm.engines.factory import engine as make_engine
+
+        made: Engine = make_engine(engine or "extractive")
+        return made
+    if not callable(getattr(engine, "answer", None)):
+        raise UserError(f"engine is an engine such as dallm.engine('extractive'); got {engine!r}.")
+    return engine
+
+
+def _answer(condition: str, query: ExpertQuery, question: str, given: KnowledgeAnswer, reason: str) -> Answer:
+    text = given.text.strip()
+    if not text:
+        return Answer(condition, query.id, query.group, question, "", (), reason or NO_SUPPORT)
+    # a mark that cites nothing is an engine's slip: it must not look like evidence
+    text = CITATION.sub(lambda m: m.group() if 1 <= int(m.group(1)) <= len(given.hits) else "", text)
+    cited = list(dict.fromkeys(int(n) for n in CITATION.findall(text)))
+    anew = {old: new for new, old in enumerate(cited, start=1)}
+    citations = tuple(_citation(given.hits[n - 1], text, n) for n in cited)
+    text = CITATION.sub(lambda m: f"[{anew[int(m.group(1))]}]", text)
+    return Answer(condition, query.id, query.group, question, text, citations)
+
+
+def _citation(hit: Hit, text: str, number: int) -> Citation:
+    passage = hit.passage
+    spans = []
+    previous = 0
+    for mark in CITATION.finditer(text):
+        said = text[previous : mark.start()].strip()
+        previous = mark.end()
+        if int(mark.group(1)) == number and said and (at := passage.text.find(said)) >= 0:
+            spans.append((at, at + len(said)))
+    # the stretch that holds all that is cited; an answer in other words rests on the whole passage
+    start, end = (min(a for a, _ in spans), max(b for _, b in spans)) if spans else (0, len(passage.text))
+    return Citation(
+        title=passage.title,
+        section=passage.section,
+        source=passage.source,
+        url=passage.url,
+        quote=passage.text[start:end],
+        text=passage.text,
+        sha256=passage.sha256,
+        licence=passage.licence,
+        authors=passage.authors,
+        revision=passage.revision,
+        notice=passage.notice,
+    )
