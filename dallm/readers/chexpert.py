@@ -105,8 +105,8 @@ def read_chexpert(
         truth[column] = value.mask(given == -1, _READ_AS[uncertain])
         present, absent, hedged = (int((given == code).sum()) for code in (1, 0, -1))
         notes.append(
-            f"CheXpert {column!r}: {present:,} present, {absent:,} absent, {hedged:,} uncertain ({uncertain}), "
-            f"{int(given.isna().sum()):,} not mentioned ({blank})."
+            f"CheXpert {column!r}: {present:,} present, {absent:,} absent, {hedged:,} uncertain "
+            f"({uncertain}), {int(given.isna().sum()):,} not mentioned ({blank})."
         )
     out = pd.DataFrame(index=table.index)
     for name, group in columns.items():

@@ -149,11 +149,13 @@ class CaseBuilder:
             "StudyTime": "text",
         }
         images = read_columns(metadata, kinds, self.notes, keep=self._keep(subjects))
+        if images.empty:
+            raise ReaderError(f"No case is left: {metadata.name} holds no image of the wanted patients.")
         owners = images.groupby("study_id")["subject_id"].nunique()
         if (owners > 1).any():
             raise ReaderError(
-                f"{metadata.name}: study {owners[owners > 1].index[0]} stands under several patients; the table "
-                "is broken."
+                f"{metadata.name}: study {owners[owners > 1].index[0]} stands under several patients; the "
+                "table is broken."
             )
         studies, differing = joins.one_row_per_study(images)
         if readings is not None:
@@ -170,7 +172,7 @@ class CaseBuilder:
             self.notes.append(
                 f"{metadata.name}: images of {differing:,} studies differ in time; the earliest counts."
             )
-        return self._drop(studies, pd.Series(True, index=studies.index), f"no study in {metadata.name}")
+        return studies
 
     def _note_unmapped(self, readings: pd.DataFrame, mapped: pd.Series[Any], metadata: Path) -> None:
         lost = readings["id"][mapped.isna()]
@@ -225,9 +227,9 @@ class CaseBuilder:
         several = int((count > 1).sum())
         images = int((known.groupby("study_id")["dicom_id"].nunique() > 1).sum())
         self.notes.append(
-            f"REFLACX: {len(known):,} readings of {len(count):,} studies; positive from certainty {threshold:g} "
-            f"on. {several:,} studies have several readings, decided by rule {rule!r}; in {images:,} of them the "
-            "readings are of several images."
+            f"REFLACX: {len(known):,} readings of {len(count):,} studies; positive from {threshold:g} on. "
+            f"{several:,} studies have several readings, decided by rule {rule!r}; in {images:,} of them "
+            "these are of several images."
         )
         read_image = known.drop_duplicates("study_id").set_index("study_id")["dicom_id"]
         was_read = cases["study_id"].map(read_image)
@@ -320,8 +322,8 @@ class CaseBuilder:
         has_row = cases["stay_id"].isin(triage.index)
         blank = has_row & cases[list(VITALS)].isna().all(axis=1)
         self.notes.append(
-            f"{path.name}: {int(has_row.sum()):,} of {len(cases):,} cases have a row; {int(blank.sum()):,} of "
-            "these have none of the six vital signs."
+            f"{path.name}: {int(has_row.sum()):,} of {len(cases):,} cases have a row; {int(blank.sum()):,} "
+            "of these have none of the six vital signs."
         )
         if self.vitals == "first":
             self._fill_vitals(cases, until)
