@@ -20,7 +20,7 @@ _CONJUNCTIONS = frozenset(("and", ",", "with", "&", "plus", "("))
 _ALTERNATIVES = frozenset(("or", "nor"))
 _PLAIN_NEGATIONS = frozenset(("no", "without", "not"))
 _CHANGES = frozenset(
-    "change changes changed increase increased decrease decreased improvement worsening progression difference".split()
+    "change changes changed increase decrease improvement worsening progression difference".split()
 )
 _DEGREES = frozenset(
     "significant significantly interval definite obvious appreciable substantial substantially gross apparent marked "
@@ -82,10 +82,13 @@ class Scope:
     """The triggers of one sentence, and what they say of any stretch of it."""
 
     def __init__(self, tokens: Tokens, role: str = "body", table: TriggerTable | None = None) -> None:
-        self.words = tokens.words
         self.role = role
         self.table = table or trigger_table()
-        self.found = [self._mended(Found(*hit)) for hit in self.table.trie.scan(tokens.words)]
+        slips = self.table.slips
+        self.words = tokens.words
+        if not slips.keys().isdisjoint(self.words):
+            self.words = tuple(slips.get(word, word) for word in self.words)
+        self.found = [self._mended(Found(*hit)) for hit in self.table.trie.scan(self.words)]
         self._at = {k: f for f in self.found for k in range(f.start, f.end)}
 
     def _mended(self, found: Found) -> Found:
@@ -105,6 +108,11 @@ class Scope:
             return person
         hits: dict[Kind, Found] = {}
         for found in self.found:
+            if found.start < start < found.end and found.triggers[0].kind == "pseudo":
+                # "pain is not relieved by rest": no denial of the pain, but one of "relieved by rest"
+                if self.words[found.start] in _PLAIN_NEGATIONS:
+                    hits.setdefault("negated", found)
+                continue
             for trigger in found.triggers:
                 if trigger.kind in _REACH and trigger.kind not in hits and self._reaches(
                     found, trigger, start, end, inner
@@ -130,6 +138,8 @@ class Scope:
         return any(word in self.table.narrowing for word in self.words[low:high])
 
     def _reaches(self, found: Found, trigger: Trigger, start: int, end: int, inner: bool) -> bool:
+        if found.start < start < found.end < end and trigger.direction == "before":
+            return True  # "denies history of smoking", where the finding is "history of smoking"
         if found.end <= start and trigger.direction == "before":
             if self._two_way(found, trigger.kind) and not self._leads(found):
                 return False
@@ -140,7 +150,7 @@ class Scope:
         if found.start >= end and trigger.direction == "after":
             if self._two_way(found, trigger.kind) and self._leads(found):
                 return False
-            limit = 3 if trigger.kind == "historical" else 12
+            limit = {"historical": 3, "negated": 24}.get(trigger.kind, 12)
             return found.start - end <= limit and self._backward(found, end)
         if not inner or trigger.kind != "negated" or trigger.direction != "before":
             return False
@@ -154,6 +164,8 @@ class Scope:
         following = self.words[found.end] if found.end < len(self.words) else ""
         if not following.isalnum() or following in _AFTERMATH or following.endswith("ly"):
             return False
+        if self.words[found.end - 1] == "longer":
+            return True  # "is no longer febrile", but "is no longer seen" stands behind
         return found.start == 0 or self.words[found.start - 1] not in _AUXILIARIES
 
     def _forward(self, found: Found, kind: Kind, start: int, end: int) -> bool:
@@ -175,7 +187,8 @@ class Scope:
             if word in _RELATIVE:
                 verbs_allowed += 1
             if word in table.verbs and words[at - 1] not in _PARTICIPLE_BEFORE and kind != "possible":
-                if verbs_allowed == 0:
+                predicate = last == "no" and word in _COPULAS and at == start - 1  # "no rib is fractured"
+                if verbs_allowed == 0 and not predicate:
                     return False
                 verbs_allowed -= 1
             at += 1
@@ -211,7 +224,7 @@ class Scope:
             return False
         if words[at] == "(":
             return False
-        for later in words[end : end + 25]:
+        for later in words[at + 1 : end + 25]:
             if later in _ALTERNATIVES:
                 return False
             if later in table.verbs or later in (";", ":"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from dallm.engines.extractive.text import tokenise
@@ -74,3 +74,30 @@ class PhraseTrie(Generic[T]):
                     known.add(word)
                     stack.append(child)
         return known
+
+
+def slips_of(words: Iterable[str], vocabulary: Collection[str]) -> dict[str, str]:
+    """Return slips of the pen of these words that are no known words, each with the word that was meant."""
+    found: dict[str, str] = {}
+    for word in sorted(words):
+        for slip in _slips(word):
+            if slip not in vocabulary:
+                found.setdefault(slip, word)
+    return found
+
+
+def _slips(word: str) -> Iterator[str]:
+    """Yield the slips of the pen that are mended; the first letter is hardly ever wrong.
+
+    Examples
+    --------
+    >>> sorted(_slips("abc"))
+    ['abbc', 'abcc', 'ac', 'acb']
+    """
+    for k in range(1, len(word)):
+        yield word[:k] + word[k] + word[k:]
+        if k + 1 == len(word):
+            break  # the last letter makes a plural or another word: "structure", "structures"
+        yield word[:k] + word[k + 1 :]
+        if word[k] != word[k + 1]:
+            yield word[:k] + word[k + 1] + word[k] + word[k + 2 :]

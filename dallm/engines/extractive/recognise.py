@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dallm.engines.extractive.measure import measure
 from dallm.engines.extractive.patterns import PatternSet, plural_forms
-from dallm.engines.extractive.phrases import PhraseTrie
+from dallm.engines.extractive.phrases import PhraseTrie, slips_of
 from dallm.engines.extractive.text import Tokens, sentences, tokenise
 from dallm.lexicon import Concept
 
@@ -97,11 +97,7 @@ class Recogniser:
             self._add(number, concept)
         vocabulary = self._trie.words() | self._patterns.words()
         words = {w for c in self.concepts for term in c.terms for w in tokenise(term).words}
-        self._slips: dict[str, str] = {}
-        for word in sorted(w for w in words if len(w) >= _SLIP_LENGTH and w.isalpha()):
-            for slip in _slips(word):
-                if slip not in vocabulary:
-                    self._slips.setdefault(slip, word)
+        self._slips = slips_of((w for w in words if len(w) >= _SLIP_LENGTH and w.isalpha()), vocabulary)
 
     def _add(self, number: int, concept: Concept) -> None:
         for term in (*concept.terms, *concept.misspellings):
@@ -199,20 +195,3 @@ class Recogniser:
         if slips.keys().isdisjoint(words):
             return words
         return tuple(slips.get(word, word) for word in words)
-
-
-def _slips(word: str) -> Iterator[str]:
-    """Yield the slips of the pen that are mended; the first letter is hardly ever wrong.
-
-    Examples
-    --------
-    >>> sorted(_slips("abc"))
-    ['abbc', 'abcc', 'ac', 'acb']
-    """
-    for k in range(1, len(word)):
-        yield word[:k] + word[k] + word[k:]
-        if k + 1 == len(word):
-            break  # the last letter makes a plural or another word: "structure", "structures"
-        yield word[:k] + word[k + 1 :]
-        if word[k] != word[k + 1]:
-            yield word[:k] + word[k + 1] + word[k] + word[k + 2 :]

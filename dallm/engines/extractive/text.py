@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_+")
+TOKEN = re.compile(r"\([-–−+]\)|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_+")
 
 # A hyphen joins words ("left-sided"), it does not part them; matching looks through it.
 # What a de-identifier left in place of a word says nothing.

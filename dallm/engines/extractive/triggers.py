@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from dallm.engines.extractive.phrases import PhraseTrie
+from dallm.engines.extractive.phrases import PhraseTrie, slips_of
 from dallm.errors import LexiconError
 from dallm.resources import data_path
+
+_SLIP_LENGTH = 7  # "wihtout" and "negatvie" are mended, shorter words would turn into others
 
 Kind = Literal[
     "negated", "resolved", "hypothetical", "possible", "likely", "historical", "other_person", "pseudo", "end", "link"
@@ -37,6 +39,7 @@ class TriggerTable:
     speaks: frozenset[str]
     accompanied: frozenset[str]
     narrowing: frozenset[str]
+    slips: dict[str, str]
 
 
 def _read(path: Path) -> dict[str, dict[str, list[str]]]:
@@ -98,4 +101,5 @@ def trigger_table() -> TriggerTable:
         speaks=frozenset(table["other_person"]["speaks"]),
         accompanied=frozenset(table["other_person"]["accompanied"]),
         narrowing=frozenset(table["scope"]["narrowing"]),
+        slips=slips_of((w for w in trie.words() if len(w) >= _SLIP_LENGTH and w.isalpha()), trie.words()),
     )
