@@ -14,6 +14,7 @@ import pandas as pd
 
 from dallm import cohort_checks as checks
 from dallm import quality
+from dallm.case_ids import read_ids
 from dallm.engines.base import Case, CellValue
 from dallm.errors import CohortError, DataQualityWarning
 
@@ -110,7 +111,7 @@ class Cohort:
         self.frame: pd.DataFrame = frame.reset_index(drop=True)
         self.frame.columns = pd.Index(frame.columns.tolist())
         self._roles = roles
-        self.ids: pd.Index[Any] = checks.read_ids(self.frame[roles.id])
+        self.ids: pd.Index[Any] = read_ids(self.frame[roles.id])
         if roles.group is not None:
             checks.check_group(self.frame[roles.group])
         for column in roles.report:

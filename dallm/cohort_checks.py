@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dallm.case_ids import count, first_rows
 from dallm.errors import CohortError, did_you_mean
 from dallm.vitals import known_vital
 
 DATA_USES = ("open", "credentialed")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_EXACT = 2**53  # above it a float no longer holds every whole number
 
 
 @dataclass(frozen=True)
@@ -127,89 +127,13 @@ def check_roles(frame: pd.DataFrame, roles: Roles) -> None:
                 raise CohortError(f"numeric column {column!r}: {error}") from None
 
 
-def read_ids(values: pd.Series[Any]) -> pd.Index[Any]:
-    """Return the ids as an index of whole numbers or of text.
-
-    Whole numbers that a missing value had made floats are whole again; several types together become text.
-
-    Raises
-    ------
-    CohortError
-        If an id is missing, comes twice or is of no use as an id.
-    """
-    column = str(values.name)
-    missing = values.isna().to_numpy(dtype=bool)
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        # pandas may hand out a read-only mask
-        missing = missing | np.array([isinstance(v, str) and not v.strip() for v in values], dtype=bool)
-    if missing.any():
-        raise CohortError(
-            f"id column {column!r}: {_count(missing.sum(), 'row')} without an id; {_first_rows(missing)}. "
-            "Drop these rows or give them one."
-        )
-    ids: pd.Index[Any] = pd.Index(_plain_ids(values), name=column)
-    twice = ids.duplicated(keep=False)
-    if twice.any():
-        first = ids[int(np.flatnonzero(twice)[0])]
-        rows = np.flatnonzero(ids == first)
-        raise CohortError(
-            f"id column {column!r}: {first!r} stands in {len(rows)} rows ({_listed(rows)}); "
-            f"{_count(ids[twice].nunique(), 'id')} more than once in all. Each case needs an id of its own."
-        )
-    return ids
-
-
-def _plain_ids(values: pd.Series[Any]) -> pd.Series[Any]:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(values.cat.categories.dtype)
-    column = str(values.name)
-    if pd.api.types.is_bool_dtype(values.dtype):
-        raise CohortError(f"id column {column!r} holds True and False; name the column that holds the ids.")
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return _whole_ids(values)
-    kinds = {type(v) for v in values}
-    if all(issubclass(k, (int, np.integer)) and k is not bool for k in kinds):
-        numbers = [int(v) for v in values]
-        if all(-(2**63) <= n < 2**63 for n in numbers):
-            return pd.Series(numbers, dtype="int64")
-    if all(issubclass(k, str) for k in kinds):
-        return values.reset_index(drop=True)
-    return pd.Series([_id_text(v) for v in values])
-
-
-def _whole_ids(values: pd.Series[Any]) -> pd.Series[Any]:
-    column = str(values.name)
-    if pd.api.types.is_float_dtype(values.dtype):
-        numbers = values.to_numpy(dtype="float64")
-        if (np.abs(numbers) >= _EXACT).any():
-            raise CohortError(
-                f"id column {column!r} holds floats too large to be exact; read it as text (dtype=str)."
-            )
-        if (numbers != np.floor(numbers)).any():
-            row = int(np.flatnonzero(numbers != np.floor(numbers))[0])
-            raise CohortError(
-                f"id column {column!r}: row {row} holds the fraction {numbers[row]:g}; "
-                "ids are whole numbers or text."
-            )
-        return pd.Series(numbers.astype("int64"))
-    if pd.api.types.is_integer_dtype(values.dtype) and int(values.max()) < 2**63:
-        return pd.Series(values.to_numpy(dtype="int64"))
-    return pd.Series([_id_text(v) for v in values])
-
-
-def _id_text(value: object) -> str:
-    # a mixed column reads 7 as 7.0 in some rows; as text they must not become two ids
-    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
-    return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
-
-
 def check_group(values: pd.Series[Any]) -> None:
     """Refuse a missing group: such a case could stand on both sides of a split."""
     missing = values.isna().to_numpy(dtype=bool)
     if missing.any():
         raise CohortError(
-            f"group column {values.name!r}: {_count(missing.sum(), 'row')} without a group; "
-            f"{_first_rows(missing)}. Give each a group, its id for instance."
+            f"group column {values.name!r}: {count(missing.sum(), 'row')} without a group; "
+            f"{first_rows(missing)}. Give each a group, its id for instance."
         )
 
 
@@ -311,11 +235,11 @@ def _text_in_numbers(column: str, values: pd.Series[Any], text: np.ndarray[Any, 
     if len(wrong):
         row = int(wrong[0])
         return (
-            f"numeric column {column!r}: {_count(len(wrong), 'value')} of text, the first in row {row}: "
+            f"numeric column {column!r}: {count(len(wrong), 'value')} of text, the first in row {row}: "
             f"{_shown(values.iloc[row])}. Set them to missing or correct them."
         )
     return (
-        f"numeric column {column!r}: {_count(int(text.sum()), 'number')} written as text, the first in row "
+        f"numeric column {column!r}: {count(int(text.sum()), 'number')} written as text, the first in row "
         f"{int(np.flatnonzero(text)[0])}. Convert them with pd.to_numeric(frame[{column!r}])."
     )
 
@@ -345,16 +269,3 @@ def _kind(value: object) -> str:
 def _shown(value: object) -> str:
     text = str(value)
     return repr(text if len(text) <= 20 else text[:17] + "...")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _first_rows(where: np.ndarray[Any, Any]) -> str:
-    rows = np.flatnonzero(where)
-    return f"row {rows[0]}" if len(rows) == 1 else f"rows {_listed(rows)}"
-
-
-def _listed(rows: np.ndarray[Any, Any]) -> str:
-    return ", ".join(str(int(r)) for r in rows[:5]) + (", ..." if len(rows) > 5 else "")

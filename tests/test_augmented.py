@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dallm import Augmented, Cohort, Feature, FeatureSet
+from dallm import Ack, Augmented, Cohort, Feature, FeatureSet
+from dallm.ack.ack import Answer
 from dallm.augment.cells import CELL_COLUMNS, EVIDENCE_COLUMNS, CellBuilder, canonical_text
 from dallm.engines.base import STATUSES, CaseAnswer, Draft, Quote
 from dallm.errors import CohortError, DataQualityWarning, FeatureError, OutputError, ReaderError, UserError
@@ -309,6 +310,14 @@ def test__save__files__are_the_documented_ones_and_nothing_else(tmp_path):
     equal(pd.read_parquet(tmp_path / "augmented.parquet"), result.frame)
     assert FeatureSet.from_json(tmp_path / "features.json") == FEATURES
     assert json.loads((tmp_path / "run.json").read_text())["engine"] == "extractive"
+
+
+def test__save_load__with_knowledge__keeps_it(tmp_path):
+    ack = Ack([Answer("effusion", "signs", "examination", "Which signs?", "Dullness.")])
+    augmented_of(ack=ack, run={"note": "é"}).save(tmp_path)
+    again = Augmented.load(tmp_path)
+    assert again.ack == ack
+    assert again.run["note"] == "é"
 
 
 def test__save_load__nothing_filled__comes_back(tmp_path):
