@@ -62,8 +62,20 @@ def test__readme__commands__write_what_is_shown(tmp_path, monkeypatch, capsys):
                 with pytest.raises(SystemExit) as end:
                     app(prog_name="dallm")
                 assert end.value.code == 0, line
-        printed = capsys.readouterr().out.split()
-        assert not shown or printed == shown.split()
+        printed = set(fixed_lines(capsys.readouterr().out))
+        assert printed
+        assert [line for line in fixed_lines(shown) if line not in printed] == []
+
+
+def fixed_lines(output: str) -> list[str]:
+    """Return what an output says whatever the lexicon knows: no numbers, and of a table its header alone."""
+    lines, in_table = [], False
+    for line in output.splitlines():
+        masked = " ".join(re.sub(r"[\d,.]*\d", "0", line).split())
+        if masked and not in_table:
+            lines.append(masked)
+        in_table = bool(masked) and (in_table or re.match(r"(feature|case) +", line) is not None)
+    return lines
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documents are only in the checkout")
