@@ -15,6 +15,7 @@ import pandas as pd
 import dallm
 from dallm.augment import columns, storage
 from dallm.augment.cells import CellBuilder, Uncertain
+from dallm.case_ids import count
 from dallm.cohort import Cohort
 from dallm.engines.base import STATUSES, CaseAnswer
 from dallm.errors import CohortError, UserError, did_you_mean
@@ -281,8 +282,8 @@ class Augmented:
 
     def _headline(self) -> str:
         return (
-            f"Augmented: {len(self.cohort):,} cases, {len(self.features)} features, "
-            f"{len(self.evidence):,} quotes"
+            f"Augmented: {count(len(self.cohort), 'case')}, {count(len(self.features), 'feature')}, "
+            f"{count(len(self.evidence), 'quote')}"
         )
 
 

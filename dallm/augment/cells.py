@@ -176,7 +176,7 @@ class CellBuilder:
         cells : DataFrame of shape (n_cases * n_features, 14)
             Ordered by case, then by feature.
         evidence : DataFrame of shape (n_quotes, 8)
-            One row per quote, in the order in which they came.
+            One row per quote, ordered by case, then by feature.
         """
         index: pd.Index[Any] = pd.Index(self._ids) if ids is None else ids
         return self._cells(index), self._evidence(index)
@@ -256,6 +256,7 @@ class CellBuilder:
 
     def _evidence(self, index: pd.Index[Any]) -> pd.DataFrame:
         quotes = np.frombuffer(self._quotes, dtype=np.intc).reshape(-1, _QUOTE_FIELDS)
+        quotes = quotes[np.lexsort((quotes[:, 1], quotes[:, 0]))]  # stable: a cell's quotes keep their order
         names = self._names.texts()
         quoted = pd.array(self._quoted.texts(), dtype="string")
         columns: dict[str, Any] = {
