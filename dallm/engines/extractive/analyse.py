@@ -9,6 +9,7 @@ from dallm.engines.extractive.recognise import Recogniser, TokenMention
 from dallm.engines.extractive.text import tokenise
 
 _MEMORY = 100_000  # sentences kept; reports repeat their phrases, so most sentences come again
+_QUESTIONS = ("'?'", "'question'")
 _SHORT = 400  # characters; longer sentences hardly ever come again
 
 
@@ -82,6 +83,8 @@ class Analyser:
         """What a reason for examination or a comparison names is looked for, not seen."""
         if role == "comparison":
             return "hypothetical", "section: comparison or technique"
-        if role == "indication" and assertion != "historical" and self._examined[mention.concept]:
-            return "hypothetical", "section: reason for the examination"
+        if role == "indication" and assertion != "historical":
+            asked = assertion == "possible" and rule.endswith(_QUESTIONS)
+            if asked or self._examined[mention.concept]:
+                return "hypothetical", "section: reason for the examination"
         return assertion, rule

@@ -35,6 +35,7 @@ _AUXILIARIES = frozenset(
 _AFTERMATH = frozenset("and or but with in on at by after before from for as to of upon during today then when".split())
 _BEFORE_VERB = frozenset(("not", "never", "nor", "neither", "cannot"))
 _RELATIVE = frozenset(("that", "which", "who"))
+_POSSESSIVES = frozenset(("his", "her", "their", "the", "patient", "a", "an"))
 # What may stand between a denial and what is denied: "denies having had any pain", "did not appear to have".
 _VERBAL = frozenset("having had been be ever any to being have has".split())
 _REACH: dict[str, int] = {"possible": 14, "hypothetical": 25, "historical": 25, "resolved": 8, "negated": 60}
@@ -262,6 +263,8 @@ class Scope:
             behind = self.words[found.end] if found.end < len(self.words) else ""
             rule = f"another person: {' '.join(self.words[found.start : found.end])!r}"
             if found.end <= start:
+                if before in _POSSESSIVES and found.start > 1:
+                    before = self.words[found.start - 2]
                 speaks = behind in self.table.speaks or before in self.table.accompanied
                 if not speaks and self._forward_person(found, start):
                     return Verdict("other_person", rule, found.start, found.end, False)

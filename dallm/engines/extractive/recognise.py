@@ -65,7 +65,7 @@ class TokenMention(NamedTuple):
 
 
 class _Term(NamedTuple):
-    concept: int  # -1: a phrase that is none of the concepts whose terms it holds
+    concept: int
     level: str | None
     cased: str | None
 
@@ -92,6 +92,8 @@ class Recogniser:
     def __init__(self, concepts: Sequence[Concept], groups: Mapping[str, Sequence[str]]) -> None:
         self.concepts = tuple(concepts)
         self._trie: PhraseTrie[_Term] = PhraseTrie()
+        self._ignored: PhraseTrie[int] = PhraseTrie()
+        self._ignoring = {number for number, c in enumerate(self.concepts) if c.ignore}
         self._patterns = PatternSet(groups)
         for number, concept in enumerate(self.concepts):
             self._add(number, concept)
@@ -108,7 +110,8 @@ class Recogniser:
             for term in terms:
                 self._add_phrase(term, _Term(number, level, None))
         for phrase in concept.ignore:
-            self._add_phrase(phrase, _Term(-1, None, None))
+            for variant in plural_forms(phrase):
+                self._ignored.add(variant, number)
         for pattern in concept.patterns:
             self._patterns.add(pattern, number, normal=False)
         for pattern in concept.normal:
@@ -148,13 +151,13 @@ class Recogniser:
         found: list[TokenMention] = []
         for start, end, terms in self._trie.scan(words):
             for term in terms:
-                if term.concept < 0:
-                    continue
                 if term.cased is not None and text[tokens.starts[start] : tokens.ends[end - 1]] != term.cased:
                     continue
                 mention = self._typed(tokens, words, start, end, term)
                 if mention is not None:
                     found.append(mention)
+        if any(m.concept in self._ignoring for m in found):
+            found = self._without_ignored(found, words)
         taken = {(m.concept, k) for m in found for k in range(m.start, m.end)}
         for match in self._patterns.match(words):
             concept = match.pattern.concept
@@ -164,6 +167,13 @@ class Recogniser:
                 )
         found.sort(key=lambda m: (m.start, m.end, m.concept))
         return found
+
+    def _without_ignored(self, found: list[TokenMention], words: tuple[str, ...]) -> list[TokenMention]:
+        """Drop mentions inside a longer phrase that is not their concept: "joint effusion"."""
+        ignored = list(self._ignored.scan(words))
+        return [
+            m for m in found if not any(s <= m.start and m.end <= e and m.concept in n for s, e, n in ignored)
+        ]
 
     def _typed(
         self, tokens: Tokens, words: tuple[str, ...], start: int, end: int, term: _Term

@@ -21,7 +21,8 @@ _ABBREVIATIONS = frozenset(
     "dr mr mrs ms vs approx e.g i.e etc st fig resp temp pt no. dept incl min max sec hr yr wk mo".split()
 )
 _BREAK = re.compile(
-    r"[.!?]+(?=\s|$|[A-Z(])"  # a full stop, also where the space after it was lost
+    r"[.!]+(?=\s|$|[A-Z(])"  # a full stop, also where the space after it was lost
+    r"|(?<=[^\s?])\?+(?=\s|$)"  # a question mark behind a question; "?CHF" asks what follows
     r"|\n[ \t]*(?=\n)"  # an empty line
     r"|\n(?=[ \t]*(?:[-*•▪]|\(?\d{1,2}[.)])[ \t])"  # a list item
     r"|\n(?=[ \t]*[A-Z][A-Za-z /&]{2,40}:)"  # a heading
@@ -91,6 +92,10 @@ _ROLE_WORDS = {
         "mediastinum",
     ),
 }
+# Inside a text "Exam:" heads what was found, as a column name it tells how the patient was examined.
+_EXAMINED = frozenset(("exam", "examination", "study"))
+# In the middle of a paragraph these headings hold for their own sentence only: "PMH: COPD. Now wheezing."
+_BRIEF = frozenset(("past", "family"))
 ROLE_OF_HEADING = {word: role for role, words in _ROLE_WORDS.items() for word in words}
 _HEADING = re.compile(r"(?:^|(?<=[\n.:;])|(?<=[\n.:;] )|(?<=  ))[ \t]*([A-Za-z][A-Za-z /]{1,40}?)[ \t]*:")
 
@@ -196,13 +201,18 @@ def sentences(text: str, role: str = "body") -> Iterator[Sentence]:
         if not has_headings:
             yield Sentence(start, end, current)
             continue
-        begin = start
+        begin, here = start, current
         for match in _HEADING.finditer(text, start, end):
-            named = ROLE_OF_HEADING.get(match.group(1).strip().lower())
-            if named is None or (named == current and match.start(1) == begin):
-                continue
+            heading = match.group(1).strip().lower()
+            opens = match.start(1) == start and (start == 0 or text[start - 1] == "\n")
+            named = role if heading in _EXAMINED else ROLE_OF_HEADING.get(heading)
+            if named is None:
+                # an unknown heading ends what a heading before it began, but a colon is no heading for sure
+                named = role if opens or current in _BRIEF else current
             if match.start(1) > begin:
-                yield Sentence(begin, match.start(1), current)
+                yield Sentence(begin, match.start(1), here)
                 begin = match.start(1)
-            current = named
-        yield Sentence(begin, end, current)
+            here = named
+            if opens or named not in _BRIEF:
+                current = named
+        yield Sentence(begin, end, here)
