@@ -368,7 +368,8 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 return build_ack(store, conditions, engine=self.engine_)
         with (
             tempfile.TemporaryDirectory(prefix="dallm-") as folder,
-            closing(open_store(Path(folder) / "primer.dallm")) as store,
+            # by words only: for the primer that proposes the same features, without loading an encoder
+            closing(open_store(Path(folder) / "primer.dallm", encoder=None)) as store,
         ):
             ingest(store, [Primer()], conditions)
             return build_ack(store, conditions, engine=self.engine_)
