@@ -1,9 +1,9 @@
 """Retrieval by the local store, measured on question and answer pages that the project does not ship.
 
-The pages are read from the folder that DALLM_REAL_DATA names (medquad_chest/medquad_chest.csv): each answer is a
-Markdown file under its page's title, and the text of no question is indexed. Hits are collapsed to distinct
-documents. Many pages share a title ("Lung Cancer" has 29), and questions such as "What causes lung cancer?" fit
-several of them, while one counts as right: a figure of 1 cannot be reached.
+The pages are read from the folder that DALLM_REAL_DATA names (medquad_chest/medquad_chest.csv): an answer is
+a Markdown file under its page's title, and the text of no question is indexed. Hits are collapsed to distinct
+documents. Many pages share a title, and one question fits several of them while one counts as right: a figure
+of 1 cannot be reached.
 
     DALLM_REAL_DATA=... python benchmarks/retrieval.py
 """

@@ -98,7 +98,7 @@ def _answer(condition: str, query: ExpertQuery, question: str, given: KnowledgeA
     cited = list(dict.fromkeys(int(n) for n in CITATION.findall(text)))
     anew = {old: new for new, old in enumerate(cited, start=1)}
     citations = tuple(_citation(given.hits[n - 1], text, n) for n in cited)
-    text = CITATION.sub(lambda m: f"[{anew[int(m.group(1))]}]", text)
+    text = CITATION.sub(lambda m: f"[{anew[int(m.group(1))]}]", text).strip()
     return Answer(condition, query.id, query.group, question, text, citations)
 
 

@@ -62,11 +62,12 @@ class SearchIndex:
     def best(
         self, query: str, vector: NDArray[np.float32] | None, rows: NDArray[np.intp], k: int
     ) -> list[tuple[int, float]]:
-        """Return ``(id, score)`` of the `k` best of `rows`, the best first; a score of 0 or less is no hit."""
+        """Return ``(id, score)`` of the `k` best of `rows`, the best first; a score of 0 is no hit."""
         scores = self._lexical.scores(query)[rows]
         if vector is not None and self._vectors is not None:
             chosen = self._vectors if len(rows) == len(self.ids) else self._vectors[rows]
-            scores = (chosen @ vector + LEXICAL_WEIGHT * scores) / (1 + LEXICAL_WEIGHT)
+            fused = (chosen @ vector + LEXICAL_WEIGHT * scores) / (1 + LEXICAL_WEIGHT)
+            scores = fused.astype(np.float32)
         if k < len(rows):  # keep all that tie with the last one: the order must not depend on the partition
             last = -np.partition(-scores, k - 1)[k - 1]
             kept = np.flatnonzero(scores >= last)
