@@ -43,10 +43,12 @@ _WHERE = {
     "read_table": "dallm.readers.table",
 }
 
-__all__ = sorted([*_WHERE, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_WHERE, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "augment":  # a package that can be called; see its docstring
+        return importlib.import_module("dallm.augment")
     if name in _WHERE:
         value = getattr(importlib.import_module(_WHERE[name]), name)
         globals()[name] = value

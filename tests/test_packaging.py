@@ -50,6 +50,15 @@ def test__public_names__every_one__can_be_had():
     assert found == []
 
 
+@pytest.mark.parametrize("first", ["dallm.fill_values", "dallm.augment", "dallm.Augmented"])
+def test__public_names__augment__can_be_called_whatever_was_used_before(first):
+    code = f"import dallm, inspect; {first}; print(*inspect.signature(dallm.augment).parameters)"
+    assert run_python(code).split()[:2] == ["cohort", "conditions"]
+    assert run_python("import dallm; dallm.augment; import dallm.augment.fill as f; print(f.__name__)") == (
+        "dallm.augment.fill\n"
+    )
+
+
 def test__public_names__a_wrong_one__is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'fill_value'"):
         dallm.fill_value  # noqa: B018
