@@ -6,6 +6,7 @@ Everything is checked on reading: an error names the file, the concept and the f
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -59,6 +60,7 @@ _LINEAR = re.compile(
 _NOT_KEY = re.compile(r"[^\w%]+|_+")
 
 
+@functools.lru_cache(maxsize=16_384)
 def name_key(name: str) -> str:
     """Return the form in which names are compared: casefolded, all but letters, digits and ``%`` a space.
 
