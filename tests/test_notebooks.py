@@ -1,0 +1,26 @@
+"""The notebooks run from the first cell to the last, in an empty folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import dallm
+
+FOLDER = Path(dallm.__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="the notebooks are only in the checkout")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test__notebook__executed_in_an_empty_folder__raises_nothing(path, tmp_path):
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    notebook = nbformat.read(path, as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    assert (tmp_path / "result" / "evidence.html").is_file()
