@@ -130,6 +130,23 @@ def test__fill_existing__filled_cell__quotes_the_report(cohort, lexicon):
     assert "92" in quote["quote"]
 
 
+def test__fill_existing__lexicon_that_comes_with_dallm__knows_the_usual_columns():
+    text = "72 year old woman with temp 101.3 F, HR 110, RR 24, BP 180/95, SpO2 88%."
+    units = {"o2sat": "%", "temperature": "degC", "heartrate": "bpm", "resprate": "/min", "sbp": "mmHg"}
+    units |= {"dbp": "mmHg", "age": "years"}
+    frame = pd.DataFrame({"case": [1], "findings": [text], **dict.fromkeys(units)})
+    cohort = dallm.Cohort(frame, id="case", report="findings", numeric=units)
+    assert dallm.fill_existing(cohort, list(units)).X("new").iloc[0].tolist() == [
+        88,
+        38.5,
+        110,
+        24,
+        180,
+        95,
+        72,
+    ]
+
+
 def test__fill_existing__masked__asks_every_case_without_the_column(cohort, lexicon):
     filled = dallm.fill_existing(cohort, "o2sat", which="masked", lexicon=lexicon)
     assert filled.frame["o2sat__filled"].tolist()[:2] == [92.0, 95.0]  # 97 was measured, 95 is stated
