@@ -117,8 +117,8 @@ def _checked(cohort: Cohort, features: FeatureSet | Sequence[Feature], uncertain
     again = [f.name for f in features if f.restates is not None or f.key in targets]
     if again:
         warnings.warn(
-            f"These features restate a target: {', '.join(again)}. A model that gets them is told what it is to "
-            "predict; leave them out unless that is what you study.",
+            f"These features restate a target: {', '.join(again)}. A model that gets them is told what it is "
+            "to predict; leave them out unless that is what you study.",
             UserWarning,
             stacklevel=3,
         )

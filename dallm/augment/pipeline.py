@@ -80,7 +80,8 @@ def augment(
     with ExitStack() as stack:
         if store is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dallm-"))
-            store = stack.enter_context(dallm.open_store(Path(folder) / "knowledge.dallm"))
+            store = dallm.open_store(Path(folder) / "knowledge.dallm")
+            stack.callback(store.close)
             dallm.ingest(store, sources=[dallm.Primer()], conditions=conditions, progress=progress)
         ack = dallm.build_ack(
             store, conditions=conditions, queries=queries or dallm.EXPERT_QUERIES, engine=engine

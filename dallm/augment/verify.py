@@ -28,7 +28,8 @@ def verified(
     --------
     >>> from dallm.engines.base import Quote
     >>> case = Case(1, {"findings": "Fever."})
-    >>> wrong = Draft(True, "documented", "report", quotes=(Quote("fever", "findings", 0, 5, "present", "stated"),))
+    >>> quote = Quote("fever", "findings", 0, 5, "present", "stated")
+    >>> wrong = Draft(True, "documented", "report", quotes=(quote,))
     >>> features = FeatureSet([Feature("fever", "boolean")])
     >>> next(verified([CaseAnswer(1, {"fever": wrong})], [case], features)).drafts["fever"].reason
     "the quote does not stand in 'findings' at 0 to 5"

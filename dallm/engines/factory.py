@@ -34,11 +34,15 @@ def engine(name: str = "extractive", **options: Any) -> Engine:
     'extractive'
     """
     if name != "extractive":
-        raise UserError(f"There is no engine {name!r}; known: {', '.join(_KNOWN)}.{did_you_mean(name, _KNOWN)}")
+        raise UserError(
+            f"There is no engine {name!r}; known: {', '.join(_KNOWN)}.{did_you_mean(name, _KNOWN)}"
+        )
     from dallm.engines.extractive.engine import ExtractiveEngine
 
     unknown = sorted(set(options) - {"lexicon", "row_rules"})
     if unknown:
         hint = did_you_mean(unknown[0], ("lexicon", "row_rules"))
-        raise UserError(f"Engine 'extractive' takes no option {unknown[0]!r}; it takes lexicon, row_rules.{hint}")
+        raise UserError(
+            f"Engine 'extractive' takes no option {unknown[0]!r}; it takes lexicon, row_rules.{hint}"
+        )
     return ExtractiveEngine(**options)

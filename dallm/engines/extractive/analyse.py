@@ -1,4 +1,7 @@
-"""One sentence at a time: the concepts that it mentions, each with its assertion. Sentences repeat, so they are kept."""
+"""One sentence at a time: the concepts that it mentions, each with its assertion.
+
+Reports repeat their sentences, so what was found in one is kept.
+"""
 
 from __future__ import annotations
 

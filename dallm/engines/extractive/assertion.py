@@ -32,7 +32,9 @@ _COPULAS = frozenset(("is", "are", "was", "were", "be", "been"))
 _AUXILIARIES = frozenset(
     "is are was were be been being has have had also now since therefore currently felt thought considered".split()
 )
-_AFTERMATH = frozenset("and or but with in on at by after before from for as to of upon during today then when".split())
+_AFTERMATH = frozenset(
+    "and or but with in on at by after before from for as to of upon during today then when".split()
+)
 _BEFORE_VERB = frozenset(("not", "never", "nor", "neither", "cannot"))
 _RELATIVE = frozenset(("that", "which", "who"))
 _POSSESSIVES = frozenset(("his", "her", "their", "the", "patient", "a", "an"))
@@ -115,8 +117,10 @@ class Scope:
                     hits.setdefault("negated", found)
                 continue
             for trigger in found.triggers:
-                if trigger.kind in _REACH and trigger.kind not in hits and self._reaches(
-                    found, trigger, start, end, inner
+                if (
+                    trigger.kind in _REACH
+                    and trigger.kind not in hits
+                    and self._reaches(found, trigger, start, end, inner)
                 ):
                     hits[trigger.kind] = found
         for kind in _PRECEDENCE:
@@ -183,7 +187,12 @@ class Scope:
             inner = self._at.get(at)
             if inner is not None and inner.start == at and self._stops(inner, kind, at, found.end):
                 return False
-            if word in _CONJUNCTIONS and inner is None and at + 1 < len(words) and self._new_clause(at, start, end):
+            if (
+                word in _CONJUNCTIONS
+                and inner is None
+                and at + 1 < len(words)
+                and self._new_clause(at, start, end)
+            ):
                 return False
             if word in _RELATIVE:
                 verbs_allowed += 1

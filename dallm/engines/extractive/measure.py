@@ -98,7 +98,10 @@ def _unit_at(words: tuple[str, ...], end: int, concept: Concept) -> tuple[str | 
     for unit in (concept.unit, *concept.units):
         if unit is None:
             continue
-        for name in (*_UNIT_NAMES.get(unit, ()), " ".join(re.findall(r"[^\W\d_]+|[^\w\s]|\d+", unit.lower()))):
+        for name in (
+            *_UNIT_NAMES.get(unit, ()),
+            " ".join(re.findall(r"[^\W\d_]+|[^\w\s]|\d+", unit.lower())),
+        ):
             parts = tuple(name.split())
             if parts and words[end : end + len(parts)] == parts:
                 return unit, end + len(parts)

@@ -15,7 +15,9 @@ from dallm.engines.extractive.triggers import trigger_table
 Span = tuple[int, int]
 
 _GAP = 6  # words between two elements
-_LIST_GAP = 14  # the same where the gap is a list of organs: "heart size, mediastinal contour and hila are normal"
+_LIST_GAP = (
+    14  # the same where the gap is a list of organs: "heart size, mediastinal contour and hila are normal"
+)
 _FILLERS = frozenset(("the", "a", "an", "xxxx", "its", "his", "her"))
 _BREAKS = frozenset(
     (";", ":", "(", "but", "however", "with", "without", "while", "although", "which", "that", "there", "?")
@@ -111,7 +113,8 @@ class PatternSet:
             spans = [first]
             for slot, gap in zip(pattern.slots[1:], pattern.gaps[1:], strict=True):
                 following = next(
-                    (s for s in hits[slot] if self._joined(words, spans[-1][1], s[0], gap, pattern.normal)), None
+                    (s for s in hits[slot] if self._joined(words, spans[-1][1], s[0], gap, pattern.normal)),
+                    None,
                 )
                 if following is None:
                     break

@@ -15,9 +15,32 @@ from dallm.lexicon import Concept
 # "hemithorax" is no hemothorax, an "injection" no infection.
 _SLIP_LENGTH = 10
 _SEVERITY = {
-    "mild": ("mild", "mildly", "slight", "slightly", "minimal", "minimally", "minor", "trace", "small", "tiny", "subtle"),
+    "mild": (
+        "mild",
+        "mildly",
+        "slight",
+        "slightly",
+        "minimal",
+        "minimally",
+        "minor",
+        "trace",
+        "small",
+        "tiny",
+        "subtle",
+    ),
     "moderate": ("moderate", "moderately", "modest"),
-    "severe": ("severe", "severely", "marked", "markedly", "massive", "extensive", "large", "excruciating", "intense", "worst"),
+    "severe": (
+        "severe",
+        "severely",
+        "marked",
+        "markedly",
+        "massive",
+        "extensive",
+        "large",
+        "excruciating",
+        "intense",
+        "worst",
+    ),
 }
 _LEVEL_OF_WORD = {word: level for level, words in _SEVERITY.items() for word in words}
 
@@ -163,7 +186,9 @@ class Recogniser:
             concept = match.pattern.concept
             if (concept, match.anchor[0]) not in taken:
                 found.append(
-                    TokenMention(concept, match.start, match.end, match.anchor, None, match.pattern.normal, None)
+                    TokenMention(
+                        concept, match.start, match.end, match.anchor, None, match.pattern.normal, None
+                    )
                 )
         found.sort(key=lambda m: (m.start, m.end, m.concept))
         return found
@@ -192,6 +217,8 @@ class Recogniser:
         if level is None and concept.severity:
             near = (*words[max(0, start - 3) : start], *words[end : end + 3])
             level = next((_LEVEL_OF_WORD[w] for w in near if w in _LEVEL_OF_WORD), None)
+        if level is None and concept.severity:
+            return TokenMention(term.concept, start, end, anchor, None, False, None)
         if level is None or level not in concept.levels:
             return None
         low = start

@@ -32,7 +32,7 @@ class _Votes(NamedTuple):
 
 
 def resolve(concept: Concept, found: Sequence[Located], texts: dict[str, str]) -> Draft | None:
-    """Return the answer that the findings of one case give for a concept; None where there is nothing to say."""
+    """Return what the findings of one case say of a concept; None where there is nothing to say."""
     if concept.kind == "boolean":
         return _boolean(concept, found, texts)
     own = [f for f in found if f.relation == "self"]
@@ -114,8 +114,11 @@ def _without_value(found: Sequence[Located], texts: dict[str, str]) -> Draft | N
     denied = [f for f in found if f.finding.assertion in ("negated", "resolved")]
     if denied:
         return _draft(None, "not_applicable", denied, texts, "denied, so there is no degree of it")
-    aside = ", ".join(dict.fromkeys(f.finding.assertion for f in found))
-    return _draft(None, "not_documented", found, texts, f"mentioned only as {aside}")
+    other = [f for f in found if f.finding.assertion != "present"]
+    if not other:
+        return None
+    aside = ", ".join(dict.fromkeys(f.finding.assertion for f in other))
+    return _draft(None, "not_documented", other, texts, f"mentioned only as {aside}")
 
 
 def _draft(

@@ -52,7 +52,14 @@ _ROLE_WORDS = {
         "chief complaint",
         "chiefcomplaint",
     ),
-    "past": ("past medical history", "pmh", "pmhx", "past history", "past surgical history", "medical history"),
+    "past": (
+        "past medical history",
+        "pmh",
+        "pmhx",
+        "past history",
+        "past surgical history",
+        "medical history",
+    ),
     "family": ("family history", "fh", "fhx", "family hx"),
     "comparison": (
         "comparison",

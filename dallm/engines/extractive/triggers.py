@@ -16,7 +16,16 @@ from dallm.resources import data_path
 _SLIP_LENGTH = 7  # "wihtout" and "negatvie" are mended, shorter words would turn into others
 
 Kind = Literal[
-    "negated", "resolved", "hypothetical", "possible", "likely", "historical", "other_person", "pseudo", "end", "link"
+    "negated",
+    "resolved",
+    "hypothetical",
+    "possible",
+    "likely",
+    "historical",
+    "other_person",
+    "pseudo",
+    "end",
+    "link",
 ]
 Direction = Literal["before", "after", "none"]
 

@@ -1,0 +1,105 @@
+"""Tests of ``dallm.assertion_of``: one sentence a rule, the finding in brackets."""
+
+import pytest
+
+import dallm
+from dallm.errors import UserError
+
+SENTENCES = [
+    # present, also where a denial stands nearby and does not reach it
+    ("There is a small [pneumothorax].", "present"),
+    ("No effusion but there is [atelectasis].", "present"),
+    ("No effusion, mild [cardiomegaly].", "present"),
+    ("No effusion is seen and the [heart is enlarged].", "present"),
+    ("No pneumothorax; [effusion] persists.", "present"),
+    ("Denies fever or chills but has [cough].", "present"),
+    ("There is [cardiomegaly] and effusion is not seen.", "present"),
+    ("Opacity consistent with [pneumonia].", "present"),
+    ("Brought in by his wife for [chest pain].", "present"),
+    ("Left basilar [atelectasis] versus scar.", "present"),
+    # phrases that look like a denial
+    ("No change in [effusion].", "present"),
+    ("No significant interval change in the left [effusion].", "present"),
+    ("No increase in [effusion].", "present"),
+    ("Not only [cough] but fever.", "present"),
+    ("The [effusion] has not resolved.", "present"),
+    # denied before the finding
+    ("No pneumothorax, effusion or [consolidation].", "negated"),
+    ("No focal consolidation, large [pleural effusion], or pneumothorax.", "negated"),
+    ("Denies fever, chills, [chest pain], or shortness of breath.", "negated"),
+    ("She does not have any [chest pain].", "negated"),
+    ("There are no XXXX of a [pleural effusion].", "negated"),
+    ("No evidence that he has [pneumonia].", "negated"),
+    ("The patient was ruled out for [myocardial infarction].", "negated"),
+    ("No history of [chest pain].", "negated"),
+    ("Without increased [bone density].", "negated"),
+    ("Wihtout [pneumothorax].", "negated"),
+    ("(-) [fever].", "negated"),
+    ("No rib is [fractured].", "negated"),
+    ("Absent [breath sounds] on the left.", "negated"),
+    # denied behind it
+    ("[Effusion] is not seen.", "negated"),
+    ("[Pneumothorax] and effusion are not seen.", "negated"),
+    ("[Chest pain]: no", "negated"),
+    ("[Pneumothorax] has been ruled out.", "negated"),
+    ("[Pneumothorax] is no longer seen.", "negated"),
+    ("[Pneumonia] is unlikely.", "negated"),
+    # considered
+    ("Cannot exclude [pneumonia].", "possible"),
+    ("[Pneumonia] cannot be excluded.", "possible"),
+    ("May represent changes associated with [fibrosis].", "possible"),
+    ("Hyperexpanded lungs suggesting underlying [emphysema].", "possible"),
+    ("Unclear whether there is a [cough].", "possible"),
+    # looked for, feared
+    ("Evaluate for [pneumonia].", "hypothetical"),
+    ("Return if [fever] develops.", "hypothetical"),
+    ("Should symptoms of [pneumothorax] develop, call.", "hypothetical"),
+    # past, another's, gone
+    ("History of [COPD].", "historical"),
+    ("Had [pneumonia] two years ago.", "historical"),
+    ("PMH: [asthma]. Now wheezing.", "historical"),
+    ("Mother with [tuberculosis].", "other_person"),
+    ("Her brother has [asthma].", "other_person"),
+    ("FAMILY HISTORY: [asthma]", "other_person"),
+    ("The [effusion] has resolved.", "resolved"),
+    ("Interval resolution of previously demonstrated [infiltrates].", "resolved"),
+]
+
+
+@pytest.mark.parametrize(("marked", "expected"), SENTENCES)
+def test__assertion_of__sentence__expected(marked, expected):
+    start, end = marked.index("["), marked.index("]") - 1
+    text = marked.replace("[", "").replace("]", "")
+    assert dallm.assertion_of(text, start, end).assertion == expected
+
+
+def test__assertion_of__denial__names_rule_and_trigger():
+    text = "The lungs are clear. There is no evidence of effusion."
+    found = dallm.assertion_of(text, text.index("effusion"), len(text) - 1)
+    assert found.assertion == "negated"
+    assert text[slice(*found.trigger)] == "no evidence of"
+    assert "no evidence of" in found.rule
+
+
+def test__assertion_of__non_ascii_text__offsets_are_code_points():
+    text = "Überweisung 𝛼 — İstanbul: no 𝛽 effusion."
+    start = text.index("effusion")
+    found = dallm.assertion_of(text, start, start + 8)
+    assert found.assertion == "negated"
+    assert text[slice(*found.trigger)] == "no"
+
+
+@pytest.mark.parametrize("span", [(0, 0), (3, 2), (-1, 2), (0, 99)])
+def test__assertion_of__span_outside_text__is_refused(span):
+    with pytest.raises(UserError, match="span"):
+        dallm.assertion_of("No effusion.", *span)
+
+
+def test__assertion_of__not_text__is_refused():
+    with pytest.raises(UserError, match="must be a str"):
+        dallm.assertion_of(None, 0, 1)
+
+
+def test__assertion_of__text_without_end__stays_fast():
+    text = "no " * 200_000 + "effusion"
+    assert dallm.assertion_of(text, len(text) - 8, len(text)).assertion == "negated"
