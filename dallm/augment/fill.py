@@ -113,8 +113,8 @@ def _checked(cohort: Cohort, features: FeatureSet | Sequence[Feature], uncertain
         raise CohortError(
             "The cohort has nothing to fill from: declare report=, numeric= or categorical= columns."
         )
-    targets = {normalise_name(t): t for t in cohort.targets}
-    again = [f.name for f in features if f.restates is not None or f.key in targets]
+    targets = {normalise_name(target) for target in cohort.targets}
+    again = [f.name for f in features if targets & {f.key, normalise_name(f.restates or f.key)}]
     if again:
         warnings.warn(
             f"These features restate a target: {', '.join(again)}. A model that gets them is told what it is "

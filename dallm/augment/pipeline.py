@@ -43,7 +43,8 @@ def augment(
     conditions : sequence of str
         What to ask about, for example ``["pleural effusion", "atelectasis"]``.
     store : KnowledgeStore, optional
-        Where the knowledge lies. By default a temporary store with dallm's own primer.
+        Where the knowledge lies. By default a temporary store with dallm's own primer, searched by words
+        (on so small a text the encoder finds the same features and takes half a minute to load).
     engine : Engine, optional
         By default the extractive engine.
     features : sequence of Feature, default=()
@@ -80,7 +81,7 @@ def augment(
     with ExitStack() as stack:
         if store is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dallm-"))
-            store = dallm.open_store(Path(folder) / "knowledge.dallm")
+            store = dallm.open_store(Path(folder) / "knowledge.dallm", encoder=None)
             stack.callback(store.close)
             dallm.ingest(store, sources=[dallm.Primer()], conditions=conditions, progress=progress)
         ack = dallm.build_ack(
