@@ -35,7 +35,7 @@ def read_ids(values: pd.Series[Any]) -> pd.Index[Any]:
     ids: pd.Index[Any] = pd.Index(_plain_ids(values), name=column)
     twice = ids.duplicated(keep=False)
     if twice.any():
-        first = ids[int(np.flatnonzero(twice)[0])]
+        first = ids[twice].tolist()[0]  # as a plain Python value, which reads well in the message
         rows = np.flatnonzero(ids == first)
         raise CohortError(
             f"id column {column!r}: {first!r} stands in {len(rows)} rows ({listed(rows)}); "

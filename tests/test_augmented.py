@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dallm import Ack, Augmented, Cohort, Feature, FeatureSet
+from dallm import Ack, Augmented, Cohort, Feature, FeatureSet, fill_values, make_cohort
 from dallm.ack.ack import Answer
 from dallm.augment.cells import CELL_COLUMNS, EVIDENCE_COLUMNS, CellBuilder, canonical_text
 from dallm.engines.base import STATUSES, CaseAnswer, Draft, Quote
@@ -405,3 +405,10 @@ def test__builder__many_cases__stays_small():
     assert cells["case_id"].dtype == "int64"
     assert cells["value"].notna().sum() == 30_000
     assert cells.memory_usage(deep=True).sum() / len(cells) < 60, "bytes per cell"
+
+
+def test__load__synthetic_cohort__is_still_said_to_be_synthetic(tmp_path):
+    fill_values(make_cohort(3, seed=0), [Feature("fever", "boolean")]).save(tmp_path)
+    loaded = Augmented.load(tmp_path)
+    assert loaded.cohort.synthetic
+    assert "3 synthetic cases" in repr(loaded)

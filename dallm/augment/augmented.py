@@ -282,7 +282,8 @@ class Augmented:
 
     def _headline(self) -> str:
         return (
-            f"Augmented: {count(len(self.cohort), 'case')}, {count(len(self.features), 'feature')}, "
+            f"Augmented: {count(len(self.cohort), 'synthetic case' if self.cohort.synthetic else 'case')}, "
+            f"{count(len(self.features), 'feature')}, "
             f"{count(len(self.evidence), 'quote')}"
         )
 

@@ -96,6 +96,7 @@ def save_cohort(cohort: Cohort, folder: Path) -> None:
         "categorical": list(cohort.categorical),
         "targets": list(cohort.targets),
         "data_use": cohort.data_use,
+        "synthetic": cohort.synthetic,
     }
     about = {"format": FORMAT, "version": VERSION, "roles": roles, "notes": cohort.notes, "columns": columns}
     write_text(folder / "cohort.json", json.dumps(about, ensure_ascii=False, indent=2) + "\n")
