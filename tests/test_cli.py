@@ -69,6 +69,19 @@ def test__augment__given_features__writes_table_cells_evidence_and_page(here):
     assert not (here.out / ".checkpoint").exists()
 
 
+def test__augment__openi_with_a_target__keeps_the_coding_out_of_the_text(here):
+    coded = REPORTS.assign(
+        MeSH="Cardiomegaly", Problems="Cardiomegaly", image="", indication="", comparison=""
+    )
+    coded.assign(uid=range(4)).to_csv(here.path / "openi.csv", index=False)
+    given = ("--openi", here.path / "openi.csv", "--target", "cardiomegaly", "--features", here.features)
+    done = dallm_("augment", *given, "--out", here.out)
+    assert done.exit_code == 0, done.stderr
+    result = dallm.Augmented.load(here.out)
+    assert result.cohort.targets == ("cardiomegaly",)
+    assert result.frame["cardiomegaly__filled"].tolist() == [True, pd.NA, pd.NA, pd.NA]
+
+
 @pytest.mark.parametrize(
     ("encoding", "separator"), [("utf-8-sig", ","), ("utf-16", ","), ("latin-1", ";"), ("utf-8", "\t")]
 )
@@ -145,6 +158,11 @@ def test__augment__missing_store__says_how_to_make_one(here):
 def test__augment__out_is_a_file__is_refused_before_reading(here):
     done = dallm_("augment", "none.csv", *ROLES, "--out", here.table)
     assert (done.exit_code, "is a file, not a folder" in done.stderr) == (1, True)
+
+
+def test__augment__condition_that_the_primer_lacks__is_refused_before_reading(here):
+    done = dallm_("augment", "none.csv", *ROLES, "--out", here.out, "--condition", "plural effusion")
+    assert (done.exit_code, "Did you mean 'pleural effusion'" in done.stderr) == (2, True)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TABLE = "Table of cases"
 _ROLES = "Roles of its columns"
-_TABLE_ONLY = ("id", "report", "group", "numeric", "categorical", "target", "encoding", "separator", "sheet")
+_TABLE_ONLY = ("id", "report", "group", "numeric", "categorical", "encoding", "separator", "sheet")
 
 TableArgument = Annotated[
     Path | None,
@@ -64,7 +64,8 @@ TargetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
-        help="Outcome column; nothing that fills a cell ever sees it; repeat it.",
+        help="Outcome: a column, or what the reader of --mimic or --openi calls one. Nothing that fills "
+        "a cell ever sees it; repeat it.",
         rich_help_panel=_ROLES,
         metavar="COLUMN",
     ),
@@ -104,8 +105,8 @@ LimitOption = Annotated[
 class CaseInput:
     """What the command line says about the cases.
 
-    Exactly one of `table`, `mimic` and `openi` is given. The roles belong to `table` alone: the two
-    readers know the columns of their data.
+    Exactly one of `table`, `mimic` and `openi` is given. The roles, but for targets, belong to `table`
+    alone: the two readers know the columns of their data.
     """
 
     table: Path | None = None
@@ -184,9 +185,15 @@ class CaseInput:
         import dallm
 
         if self.mimic is not None:
-            return dallm.read_mimic(self.mimic, data_use=self.data_use or "credentialed")
+            return dallm.read_mimic(
+                self.mimic,
+                targets=list(self.target) or "auto",
+                data_use=self.data_use or "credentialed",
+            )
         if self.openi is not None:
-            return dallm.read_openi(self.openi, data_use=self.data_use or "open")
+            return dallm.read_openi(
+                self.openi, targets=list(self.target) or None, data_use=self.data_use or "open"
+            )
         return dallm.read_table(
             str(self.table),
             id=str(self.id),

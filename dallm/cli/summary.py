@@ -37,9 +37,11 @@ def show_counts(augmented: Augmented, *, top: int = _TOP) -> None:
             say(f"  {status.replace('_', ' '):<16}{count:>12,}{100 * count / cells:>8.1f} %")
     say()
     shown = _richest(summary, augmented.evidence, top)
-    table(_COLUMNS, _rows(shown))
-    if len(summary) > len(shown):
-        say(f"... and {len(summary) - len(shown):,} more features; all of them: dallm report FOLDER --all")
+    if len(shown):
+        table(_COLUMNS, _rows(shown))
+    rest = len(summary) - len(shown)
+    if rest:
+        say(f"... and {rest:,} more features; all of them: dallm report FOLDER --all")
 
 
 _COLUMNS = ("feature", "kind", "documented", "true", "false", "uncertain", "conflicting", "not documented")
@@ -50,6 +52,8 @@ def _richest(summary: pd.DataFrame, evidence: pd.DataFrame, top: int) -> pd.Data
     quotes = evidence["feature"].value_counts()
     ranked = summary.assign(quotes=[int(quotes.get(name, 0)) for name in summary.index])
     ranked = ranked.sort_values(["quotes", "documented"], ascending=False, kind="stable")
+    if top < len(ranked):  # who asks for some wants those with something in them
+        ranked = ranked[(ranked["quotes"] > 0) | (ranked["documented"] > 0)]
     return ranked.iloc[:top]
 
 
