@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from dallm.knowledge.conditions import conditions_of, resolve_condition
 from dallm.knowledge.cut import MOST_WORDS, cut
 from dallm.knowledge.passage import Document, Problem, Section
 from dallm.knowledge.sentences import sentences
-from dallm.knowledge.sources.markup import read_html, read_markdown
+from dallm.knowledge.sources.html import read_html
+from dallm.knowledge.sources.markup import read_markdown
 from dallm.knowledge.sources.primer import NOTICE
 
 SECTIONS = [
@@ -167,9 +169,20 @@ def test__html__page_with_furniture__gives_the_article():
         assert word not in text
 
 
-def test__html__deep_and_unclosed__is_read():
-    page = b"<h1>Asthma</h1>" + b"<div>" * 5000 + b"Wheezing is heard."
-    assert read_html(page).sections == (Section("", "Wheezing is heard."),)
+def test__html__five_megabytes_of_unclosed_markup__are_read_in_seconds():
+    began = time.monotonic()
+    page = b"<h1>Asthma</h1>" + b"<div><p>Wheezing <b>is</i> heard.</x>" * 130_000
+    title, sections = read_html(page)
+    assert (title, sections[0].text.count("Wheezing is heard.")) == ("Asthma", 130_000)
+    assert time.monotonic() - began < 60
+
+
+def test__html__header_outside_the_article__gives_only_the_title():
+    page = (
+        b"<header><a>Log in</a><h1>Asthma</h1></header><h2>Signs</h2><p>Wheezing.</p><h2>Causes</h2><p>Mites."
+    )
+    assert read_html(page).sections[-1].text == "Mites."
+    assert "Log in" not in str(read_html(page))
 
 
 def test__markdown__headings_lists_tables_code__become_plain_text():

@@ -17,7 +17,7 @@ STOPWORDS = frozenset(
     how i if in into is it its itself may me might more most my no nor not of on or other our over own s
     same she should so some such t than that the their them then there these they this those through to too
     under up very was we were what when where which while who whom why will with would you your
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 
@@ -72,16 +72,20 @@ class Bm25:
     def __init__(self, heads: Sequence[NDArray[np.uint32]], bodies: Sequence[NDArray[np.uint32]]) -> None:
         self.size = len(bodies)
         lengths = [np.array([len(a) for a in field], dtype=np.int64) for field in (heads, bodies)]
-        ids = np.concatenate([np.zeros(0, np.uint32), *heads, *bodies])
+        ids = np.concatenate([np.zeros(0, np.uint32), *heads, *bodies]).astype(np.uint64)
         rows = np.concatenate([np.repeat(np.arange(self.size), counts) for counts in lengths])
-        weights = np.repeat((self.HEAD_WEIGHT, 1.0), (lengths[0].sum(), lengths[1].sum()))
-        self._vocabulary, columns = np.unique(ids, return_inverse=True)
-        # one cell per term and passage, ordered by term: a term's passages are a slice
-        cells, inverse = np.unique(columns.astype(np.int64) * self.size + rows, return_inverse=True)
-        counts = np.bincount(inverse, weights=weights, minlength=len(cells))
-        self._rows = (cells % self.size).astype(np.int32) if self.size else np.zeros(0, np.int32)
-        by_term = cells // max(self.size, 1)
-        self._starts = np.searchsorted(by_term, np.arange(len(self._vocabulary) + 1))
+        in_head = np.repeat(np.array([1, 0], np.uint64), (lengths[0].sum(), lengths[1].sum()))
+        # term, passage and field in one number: a plain sort groups them, far faster than an index sort
+        keys = np.sort((ids << np.uint64(32)) | (rows.astype(np.uint64) << np.uint64(1)) | in_head)
+        cells = keys >> np.uint64(1)
+        first = np.flatnonzero(np.diff(cells, prepend=cells[:1] + np.uint64(1)))
+        weights = np.where(keys & np.uint64(1), self.HEAD_WEIGHT, 1.0)
+        counts = np.add.reduceat(weights, first) if len(first) else weights
+        cells = cells[first]
+        by_term = (cells >> np.uint64(31)).astype(np.uint32)
+        self._rows = (cells & np.uint64(2**31 - 1)).astype(np.int32)
+        self._vocabulary, starts = np.unique(by_term, return_index=True)
+        self._starts = np.append(starts, len(by_term))
         weighted = self.HEAD_WEIGHT * lengths[0] + lengths[1]
         relative = weighted / max(float(weighted.mean()) if self.size else 1.0, 1e-9)
         norm = self.K1 * (1 - self.B + self.B * relative)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 # a full stop after one of these ends no sentence
 _ABBREVIATIONS = frozenset(
-    "dr prof mr mrs ms st vs e.g i.e eg ie cf al fig figs no ca etc ref refs vol pp sp".split()  # noqa: SIM905
+    "dr prof mr mrs ms st vs e.g i.e eg ie cf al fig figs no ca etc ref refs vol pp sp".split()
 )
 _END = re.compile(r"[.!?][\"')\]’”]*(?=\s|$)|\n+")
 _WORD_BEFORE = re.compile(r"[\w.]+$")

@@ -11,7 +11,9 @@ from dallm.errors import SourceError, did_you_mean
 from dallm.knowledge.conditions import conditions_of, known_conditions, resolve_conditions
 from dallm.knowledge.passage import Document, Problem
 from dallm.knowledge.sources.base import decode
-from dallm.knowledge.sources.markup import Parsed, read_html, read_markdown, read_pdf, read_text
+from dallm.knowledge.sources.html import read_html
+from dallm.knowledge.sources.markup import read_markdown, read_pdf, read_text
+from dallm.knowledge.sources.outline import Parsed
 
 KINDS = {
     ".md": "markdown",

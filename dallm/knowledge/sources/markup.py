@@ -1,18 +1,14 @@
-"""Read Markdown, plain text, HTML and PDF into a title and sections."""
+"""Read Markdown, plain text and PDF into a title and sections."""
 
 from __future__ import annotations
 
 import io
 import logging
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dallm.knowledge.passage import Section
 from dallm.knowledge.sources.base import decode
-
-if TYPE_CHECKING:
-    from bs4 import BeautifulSoup, Tag
+from dallm.knowledge.sources.outline import Outline, Parsed
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?[ \t]*#*[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -31,71 +27,6 @@ _INLINE = (
     (re.compile(r"(?<![\w*])([*_])(?=\S)([^*_]+?)(?<=\S)\1(?![\w*])"), r"\2"),
     (re.compile(r"`+([^`]+)`+"), r"\1"),
 )
-_BLOCKS = frozenset(
-    "p li td th dd dt pre blockquote div section article main body caption tr br".split()  # noqa: SIM905
-)
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_NOT_ARTICLE = ["script", "style", "nav", "footer", "aside", "form", "noscript", "iframe", "svg", "button"]
-_NOT_ARTICLE += ["template", "select", "canvas", "object", "menu", "dialog"]
-_FURNITURE = re.compile(
-    r"(^|[\s_-])(nav(bar|box|igation)?|menu|sidebar|breadcrumbs?|cookies?|advert(isement)?s?|ads?|banner|toc|"
-    r"reflist|references|mw-editsection|editsection|share|social|newsletter|related|skip-link|noprint)"
-    r"($|[\s_-])",
-    re.IGNORECASE,
-)
-_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-
-
-class Parsed(NamedTuple):
-    """A title (None where the text has none) and the sections under it, empty ones left out."""
-
-    title: str | None
-    sections: tuple[Section, ...]
-
-
-class _Outline:
-    """Collects lines under a moving path of headings."""
-
-    def __init__(self) -> None:
-        self.title: str | None = None
-        self._path: list[tuple[int, str]] = []
-        self._lines: list[str] = []
-        self._sections: list[Section] = []
-
-    def heading(self, level: int, text: str) -> None:
-        text = " ".join(text.split())
-        if not text:
-            return
-        self._close()
-        if self.title is None:  # the first heading is the title, not a section
-            self.title = text
-            return
-        while self._path and self._path[-1][0] >= level:
-            self._path.pop()
-        self._path.append((level, text))
-
-    def line(self, text: str, *, item: bool = False) -> None:
-        """Add a paragraph; short list items join into one sentence after the line that leads them in."""
-        text = " ".join(text.split())
-        if not text:
-            return
-        short = item and len(text.split()) <= 12 and text[-1] not in ".!?"
-        last = self._lines[-1] if self._lines else ""
-        if short and last.endswith((":", ";")):
-            self._lines[-1] = f"{last} {text};"
-        else:
-            self._lines.append(f"{text};" if short else text)
-
-    def parsed(self) -> Parsed:
-        self._close()
-        return Parsed(self.title, tuple(self._sections))
-
-    def _close(self) -> None:
-        # a list that became a sentence ends like one
-        text = "\n".join(f"{line[:-1]}." if line.endswith(";") else line for line in self._lines).strip()
-        if text:
-            self._sections.append(Section(" > ".join(name for _, name in self._path), text))
-        self._lines = []
 
 
 def read_markdown(text: str) -> Parsed:
@@ -106,7 +37,7 @@ def read_markdown(text: str) -> Parsed:
     >>> read_markdown("# Asthma\\n## Signs\\nFind:\\n- *wheezing*\\n- cough\\n")
     Parsed(title='Asthma', sections=(Section(path='Signs', text='Find: wheezing; cough.'),))
     """
-    outline = _Outline()
+    outline = Outline()
     front = _FRONT.match(text)
     if front:
         titled = re.search(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", front.group(1), re.MULTILINE)
@@ -163,7 +94,7 @@ def read_text(text: str) -> Parsed:
     >>> read_text("One\\nparagraph.\\n\\nAnother.").sections
     (Section(path='', text='One paragraph.\\nAnother.'),)
     """
-    outline = _Outline()
+    outline = Outline()
     paragraph: list[str] = []
     for line in [*text.split("\n"), ""]:
         item = _ITEM.match(line)
@@ -175,32 +106,6 @@ def read_text(text: str) -> Parsed:
         elif line.strip():
             paragraph.append(line.strip())
     return outline.parsed()
-
-
-def read_html(raw: bytes) -> Parsed:
-    """Read the article of an HTML page: no scripts, menus, adverts, references or hidden parts.
-
-    Markup that does not close is read as far as it goes.
-    """
-    from bs4 import BeautifulSoup
-
-    declared = _CHARSET.search(raw[:4096])
-    text = decode(raw, declared.group(1).decode("ascii") if declared else None)
-    soup = BeautifulSoup(text, "html.parser")
-    page_title = " ".join(soup.title.get_text(" ").split()) if soup.title else ""
-    for tag in soup(_NOT_ARTICLE):
-        tag.decompose()
-    root = _article(soup)
-    outline = _Outline()
-    for kind, words in _blocks(root):
-        if kind in _HEADINGS:
-            outline.heading(int(kind[1]), words)
-        else:
-            outline.line(words, item=kind == "li")
-    title, sections = outline.parsed()
-    if title is None and soup.h1 is not None:
-        title = " ".join(soup.h1.get_text(" ").split())
-    return Parsed(title or page_title or None, sections)
 
 
 def read_pdf(raw: bytes) -> Parsed:
@@ -247,50 +152,3 @@ def _plain(text: str) -> str:
     for pattern, replacement in _INLINE:
         text = pattern.sub(replacement, text)
     return re.sub(r"\\([\\`*_{}\[\]()#+\-.!|>])", r"\1", text)
-
-
-def _article(soup: BeautifulSoup) -> Tag:
-    candidates = [*soup.find_all("article"), *soup.find_all("main"), *soup.select("[role=main]")]
-    best = max(candidates, key=lambda tag: len(tag.get_text()), default=None)
-    return best or soup.body or soup
-
-
-def _blocks(root: Tag) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, text)`` of every block under `root`, without recursion: pages nest thousands deep."""
-    from bs4 import Tag
-    from bs4.element import Comment, NavigableString, PreformattedString
-
-    kind = "p"
-    words: list[str] = []
-    stack: list[Any] = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, str) and not isinstance(node, NavigableString | Tag):
-            if words:  # the end of a block, marked by its kind
-                yield kind, " ".join("".join(words).split())
-            kind, words = node, []
-        elif isinstance(node, NavigableString):
-            if not isinstance(node, Comment | PreformattedString):
-                words.append(str(node))
-        elif isinstance(node, Tag) and (node is root or not _is_furniture(node)):
-            name = node.name
-            if name in _BLOCKS or name in _HEADINGS:
-                if words:
-                    yield kind, " ".join("".join(words).split())
-                outer = kind if name in ("br", "p", "div") and kind == "li" else "p"
-                kind, words = (outer if name in ("br", "p", "div") else name), []
-                stack.append("p")
-            stack.extend(reversed(node.contents))
-    if words:
-        yield kind, " ".join("".join(words).split())
-
-
-def _is_furniture(tag: Tag) -> bool:
-    if tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or tag.get("role") == "navigation":
-        return True
-    if "display:none" in str(tag.get("style", "")).replace(" ", "").lower():
-        return True
-    if tag.name == "header" and tag.find("h1") is None:
-        return True
-    marks = [*tag.get_attribute_list("class"), str(tag.get("id") or "")]
-    return any(mark and _FURNITURE.search(mark) for mark in marks)

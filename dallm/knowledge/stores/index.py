@@ -62,12 +62,13 @@ class SearchIndex:
     def best(
         self, query: str, vector: NDArray[np.float32] | None, rows: NDArray[np.intp], k: int
     ) -> list[tuple[int, float]]:
-        """Return ``(id, score)`` of the `k` best of `rows`, the best first; a score of 0 is no hit."""
+        """Return ``(id, score)`` of the `k` best of `rows`, the best first."""
         scores = self._lexical.scores(query)[rows]
         if vector is not None and self._vectors is not None:
-            chosen = self._vectors if len(rows) == len(self.ids) else self._vectors[rows]
-            fused = (chosen @ vector + LEXICAL_WEIGHT * scores) / (1 + LEXICAL_WEIGHT)
-            scores = fused.astype(np.float32)
+            # gathering rows costs more than multiplying with all of them, unless they are few
+            few = len(rows) < len(self.ids) / 8
+            cosine = self._vectors[rows] @ vector if few else (self._vectors @ vector)[rows]
+            scores = ((cosine + LEXICAL_WEIGHT * scores) / (1 + LEXICAL_WEIGHT)).astype(np.float32)
         if k < len(rows):  # keep all that tie with the last one: the order must not depend on the partition
             last = -np.partition(-scores, k - 1)[k - 1]
             kept = np.flatnonzero(scores >= last)
@@ -75,7 +76,7 @@ class SearchIndex:
             kept = np.arange(len(rows))
         # rows are ordered by source, url and place: ties fall the same way in every copy of a store
         order = kept[np.argsort(-scores[kept], kind="stable")][:k]
-        return [(int(self.ids[rows[i]]), float(scores[i])) for i in order if scores[i] > 0]
+        return [(int(self.ids[rows[i]]), float(scores[i])) for i in order]
 
 
 def _matrix(blobs: list[bytes | None]) -> NDArray[np.float32] | None:

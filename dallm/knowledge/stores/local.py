@@ -123,8 +123,9 @@ class LocalStore:
         Returns
         -------
         list of Hit
-            The best first; empty where the store holds nothing of the condition, or, without an encoder,
-            nothing that shares a word with the question. Scores run from about 0 to 1.
+            The best first; empty where the store holds nothing of the condition. Without a condition and
+            without an encoder only passages that share a word with the question are hits.
+            Scores run from about 0 to 1.
 
         Raises
         ------
@@ -143,6 +144,8 @@ class LocalStore:
                 return []
             vector = self._encoded([query])[0] if index.has_vectors else None
             best = index.best(query, vector, rows, k)
+            if condition is None and vector is None:  # words alone, and none in common
+                best = [(number, score) for number, score in best if score > 0]
             found = self._fetch([number for number, _ in best])
         return [Hit(passage, score) for passage, (_, score) in zip(found, best, strict=True)]
 
@@ -191,8 +194,7 @@ class LocalStore:
             If the store is read only or cannot be written.
         """
         self._writable()
-        known = {source: self.known(source) for source in {d.source for d in documents}}
-        changed = [d for d in documents if _differs(known[d.source].get(d.url), d)]
+        changed = [d for d in documents if _differs(self._held(d), d)]
         pieces = {id(d): cut(d) for d in changed}
         # encoded before the transaction, so that nobody waits for the encoder
         vectors = self._encode([p for d in changed for p in pieces[id(d)]])
@@ -283,18 +285,15 @@ class LocalStore:
         return [found[i] for i in ids]
 
     def _write_one(self, document: Document, pieces: list[Passage]) -> Written:
-        row = self._db.execute(
-            "select id, sha256, conditions from documents where source = ? and url = ?",
-            (document.source, document.url),
-        ).fetchone()
-        held = Known(row[1], tuple(json.loads(row[2]))) if row else None
+        held = self._held(document)
         if not _differs(held, document):  # another process wrote it meanwhile
             return Written(unchanged=1)
         same_text = held is not None and held.sha256 == document.sha256
         # the same text found for another condition is about both; a new text is about what it says now
         about = dict.fromkeys((*(held.conditions if held and same_text else ()), *document.conditions))
-        if row:
-            self._db.execute("delete from documents where id = ?", (row[0],))
+        self._db.execute(
+            "delete from documents where source = ? and url = ?", (document.source, document.url)
+        )
         number = self._db.execute(
             "insert into documents (source, url, title, revision, licence, authors, retrieved_at, "
             "conditions, notice, sha256) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -328,7 +327,14 @@ class LocalStore:
                 for place, p in enumerate(pieces)
             ),
         )
-        return Written(added=int(row is None), updated=int(row is not None), passages=len(pieces))
+        return Written(added=int(held is None), updated=int(held is not None), passages=len(pieces))
+
+    def _held(self, document: Document) -> Known | None:
+        rows = self._query(
+            "select sha256, conditions from documents where source = ? and url = ?",
+            (document.source, document.url),
+        )
+        return Known(rows[0][0], tuple(json.loads(rows[0][1]))) if rows else None
 
     def _encode(self, passages: Sequence[Passage]) -> dict[str, bytes]:
         """Return the vectors of passages that have none yet, by the passage's digest."""
