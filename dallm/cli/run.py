@@ -184,7 +184,8 @@ def open_knowledge(given: Path | None, own: Path, conditions: Sequence[str]) -> 
 
     if given is not None:
         return dallm.open_store(given, read_only=True)
-    store = dallm.open_store(own)
+    # on a text as small as the primer words find what the encoder finds, without loading it for half a minute
+    store = dallm.open_store(own, encoder=None)
     step("Reading the primer into a store")
     dallm.ingest(store, sources=[dallm.Primer()], conditions=conditions, progress=wants_progress())
     return store
@@ -199,8 +200,11 @@ def discover(ack: Ack | None, cohort: Cohort, engine: Any) -> FeatureSet:
             "Without answers to the expert questions nothing can be discovered; give --features."
         )
     found = dallm.discover_features(ack, cohort=cohort, engine=engine)
+    reasons: dict[str, list[str]] = {}
     for dropped in found.dropped:
-        step(f"  left out {dropped.name!r}: {dropped.why}")
+        reasons.setdefault(dropped.why, []).append(dropped.name)
+    for why, names in reasons.items():
+        step(f"  left out {', '.join(names)}: {why}")
     return found
 
 

@@ -115,7 +115,7 @@ def discover(
         dallm.Ack.load(ack), cohort=cohort, engine=engine, include_targets=include_targets
     )
     found.to_json(out)
-    for name, why in getattr(found, "dropped", ()):
+    for name, why in found.dropped:
         notice(f"Note: left out {name!r}: {why}")
     rows = [(f.name, f.kind, f.category or "", "; ".join(f.conditions)) for f in found]
     table(("feature", "kind", "category", "conditions"), rows)
