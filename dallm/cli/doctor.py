@@ -22,7 +22,6 @@ from dallm.errors import DallmError
 
 State = Literal["ok", "missing", "broken"]
 NEEDED = (
-    "beautifulsoup4",
     "jinja2",
     "numpy",
     "openpyxl",
@@ -37,7 +36,7 @@ NEEDED = (
     "torch",
     "typer",
 )
-_MODULES = {"beautifulsoup4": "bs4", "scikit-learn": "sklearn"}
+_MODULES = {"scikit-learn": "sklearn"}
 _REINSTALL = "pip install --force-reinstall dallm"
 
 
