@@ -26,5 +26,6 @@ def data_path(*parts: str) -> Path:
         if path.exists():
             return path
     raise DallmError(
-        f"The installation lacks its data file {'/'.join(parts)!r}; reinstall dallm (pip install --force-reinstall dallm)."
+        f"The installation lacks its data file {'/'.join(parts)!r}; reinstall dallm "
+        "(pip install --force-reinstall dallm)."
     )

@@ -56,7 +56,8 @@ class Agreement(NamedTuple):
 
     `stated` counts statements, true or false, about a feature that was looked for; `found` those with a
     value, `right` those with the right one. `filled` counts cells with a value from a report, `kept` those
-    among them that the report states just so.
+    among them that the report states just so, `contrary` those of which it states the opposite. The rest
+    follow from a broader or narrower statement (no chest pain, so none on lying down), or are mistaken.
     """
 
     features: int
@@ -65,6 +66,7 @@ class Agreement(NamedTuple):
     right: int
     filled: int
     kept: int
+    contrary: int
 
 
 def agreement(augmented: Augmented, truth: pd.DataFrame) -> Agreement:
@@ -96,6 +98,7 @@ def agreement(augmented: Augmented, truth: pd.DataFrame) -> Agreement:
         right=int(agrees.to_numpy().sum()),
         filled=int(reported.to_numpy().sum()),
         kept=int((reported & agrees).to_numpy().sum()),
+        contrary=int((reported & said.notna() & ~agrees).to_numpy().sum()),
     )
 
 
@@ -129,8 +132,10 @@ def _show_agreement(found: Agreement) -> None:
     )
     say(
         f"  {found.filled:,} cells filled from a report: "
-        f"{100 * found.kept / found.filled:.1f} % are what the report states"
+        f"{100 * found.kept / found.filled:.1f} % as it states, "
+        f"{100 * found.contrary / found.filled:.1f} % the opposite"
     )
+    say("  the other cells follow from a broader or narrower statement, or are mistaken")
 
 
 def _write_input(cohort: Cohort, path: Path) -> None:
