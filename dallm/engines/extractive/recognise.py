@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dallm.engines.extractive.measure import measure
+from dallm.engines.extractive.measure import Measurement, age_of_person, is_unit, measure
 from dallm.engines.extractive.patterns import PatternSet, plural_forms
 from dallm.engines.extractive.phrases import PhraseTrie, slips_of
 from dallm.engines.extractive.text import Tokens, sentences, tokenise
@@ -43,6 +43,13 @@ _SEVERITY = {
     ),
 }
 _LEVEL_OF_WORD = {word: level for level, words in _SEVERITY.items() for word in words}
+_APART = frozenset(
+    ", ; : . ( ) and or but with without no on in at after during for since x to from of".split()
+)
+_LEADING = frozenset(
+    ", ( : is was are were now very quite rather described as rated remains currently".split()
+)
+_SEX_OF_LETTER = {"m": "male", "f": "female"}
 
 
 class Mention(NamedTuple):
@@ -91,6 +98,53 @@ class _Term(NamedTuple):
     concept: int
     level: str | None
     cased: str | None
+    person: bool = False  # a letter that stands for a person of some age and sex: "52M"
+
+
+def _add_phrase(trie: PhraseTrie[_Term], phrase: str, term: _Term) -> None:
+    for variant in plural_forms(phrase):
+        trie.add(variant, term)
+
+
+def _cased(text: str, tokens: Tokens, start: int, end: int, term: _Term) -> bool:
+    return term.cased is None or text[tokens.starts[start] : tokens.ends[end - 1]] == term.cased
+
+
+def _with_value(concept: int, start: int, end: int, found: Measurement) -> TokenMention:
+    low, high = min(start, found.start), max(end, found.end)
+    return TokenMention(concept, low, high, (start, end), None, False, found.value)
+
+
+def _person(text: str, tokens: Tokens, start: int, term: _Term) -> TokenMention | None:
+    """The age or the sex in "52M"."""
+    age = age_of_person(tokens, start, capital=text[tokens.starts[start]].isupper())
+    if age is None:
+        return None
+    mention = _with_value(term.concept, start, start + 1, age)
+    return mention if term.level is None else mention._replace(level=term.level, value=None)
+
+
+def _severity(words: tuple[str, ...], start: int, end: int) -> tuple[str | None, int]:
+    """The level beside a symptom, and where the mention begins with it.
+
+    "severe sudden chest pain", "chest pain, severe", "chest pain is severe"; but in "mild cough, chest pain"
+    and in "chest pain with mild exertion" the word belongs to something else.
+    """
+    for at in range(start - 1, max(-1, start - 5), -1):
+        if words[at] in _APART:
+            break
+        if words[at] in _LEVEL_OF_WORD:
+            return _LEVEL_OF_WORD[words[at]], at
+    at = end
+    while at < len(words) and at < end + 4 and words[at] in _LEADING:
+        at += 1
+    if (
+        at < len(words)
+        and words[at] in _LEVEL_OF_WORD
+        and (at == end or at + 1 == len(words) or words[at + 1] in _APART)
+    ):
+        return _LEVEL_OF_WORD[words[at]], start
+    return None, start
 
 
 class Recogniser:
@@ -114,24 +168,30 @@ class Recogniser:
 
     def __init__(self, concepts: Sequence[Concept], groups: Mapping[str, Sequence[str]]) -> None:
         self.concepts = tuple(concepts)
+        # Two tries, each with its own longest phrase: "elevated WBC of 15.2" states leukocytosis and a count.
         self._trie: PhraseTrie[_Term] = PhraseTrie()
+        self._typed_trie: PhraseTrie[_Term] = PhraseTrie()
         self._ignored: PhraseTrie[int] = PhraseTrie()
         self._ignoring = {number for number, c in enumerate(self.concepts) if c.ignore}
         self._patterns = PatternSet(groups)
         for number, concept in enumerate(self.concepts):
             self._add(number, concept)
-        vocabulary = self._trie.words() | self._patterns.words()
+        vocabulary = self._trie.words() | self._typed_trie.words() | self._patterns.words()
         words = {w for c in self.concepts for term in c.terms for w in tokenise(term).words}
         self._slips = slips_of((w for w in words if len(w) >= _SLIP_LENGTH and w.isalpha()), vocabulary)
 
     def _add(self, number: int, concept: Concept) -> None:
+        trie = self._trie if concept.kind == "boolean" else self._typed_trie
         for term in (*concept.terms, *concept.misspellings):
-            self._add_phrase(term, _Term(number, None, None))
+            _add_phrase(trie, term, _Term(number, None, None))
         for term in concept.abbreviations:
-            self._trie.add(term, _Term(number, None, term))
+            trie.add(term, _Term(number, None, term))
         for level, terms in concept.level_terms.items():
             for term in terms:
-                self._add_phrase(term, _Term(number, level, None))
+                _add_phrase(trie, term, _Term(number, level, None))
+        for letter, sex in _SEX_OF_LETTER.items():
+            if concept.unit == "years" or sex in concept.levels:
+                trie.add(letter, _Term(number, sex if sex in concept.levels else None, None, person=True))
         for phrase in concept.ignore:
             for variant in plural_forms(phrase):
                 self._ignored.add(variant, number)
@@ -139,10 +199,6 @@ class Recogniser:
             self._patterns.add(pattern, number, normal=False)
         for pattern in concept.normal:
             self._patterns.add(pattern, number, normal=True)
-
-    def _add_phrase(self, phrase: str, term: _Term) -> None:
-        for variant in plural_forms(phrase):
-            self._trie.add(variant, term)
 
     def find(self, text: str) -> list[Mention]:
         """Return the mentions in a text, in its order."""
@@ -174,11 +230,9 @@ class Recogniser:
         found: list[TokenMention] = []
         for start, end, terms in self._trie.scan(words):
             for term in terms:
-                if term.cased is not None and text[tokens.starts[start] : tokens.ends[end - 1]] != term.cased:
-                    continue
-                mention = self._typed(tokens, words, start, end, term)
-                if mention is not None:
-                    found.append(mention)
+                if _cased(text, tokens, start, end, term):
+                    found.append(TokenMention(term.concept, start, end, (start, end), None, False, None))
+        found.extend(self._typed(text, tokens, words))
         if any(m.concept in self._ignoring for m in found):
             found = self._without_ignored(found, words)
         taken = {(m.concept, k) for m in found for k in range(m.start, m.end)}
@@ -197,34 +251,54 @@ class Recogniser:
         """Drop mentions inside a longer phrase that is not their concept: "joint effusion"."""
         ignored = list(self._ignored.scan(words))
         return [
-            m for m in found if not any(s <= m.start and m.end <= e and m.concept in n for s, e, n in ignored)
+            m
+            for m in found
+            if not any(s <= m.anchor[0] and m.anchor[1] <= e and m.concept in n for s, e, n in ignored)
         ]
 
-    def _typed(
-        self, tokens: Tokens, words: tuple[str, ...], start: int, end: int, term: _Term
-    ) -> TokenMention | None:
+    def _typed(self, text: str, tokens: Tokens, words: tuple[str, ...]) -> Iterator[TokenMention]:
+        """Yield the mentions of concepts with a value or a level; a number belongs to one name only."""
+        hits = [
+            (start, end, [term for term in terms if _cased(text, tokens, start, end, term)])
+            for start, end, terms in self._typed_trie.scan(words)
+        ]
+        names = [begin for hit in hits for begin in self._begins(words, *hit)]
+        floor = 0
+        for start, end, terms in hits:
+            reached = end
+            for term in terms:
+                concept = self.concepts[term.concept]
+                if term.person:
+                    mention = _person(text, tokens, start, term)
+                elif concept.kind == "numeric":
+                    ceiling = next((begin for begin in names if begin >= end), None)
+                    measured = measure(tokens, start, end, concept, floor=floor, ceiling=ceiling)
+                    mention = measured and _with_value(term.concept, start, end, measured)
+                else:
+                    mention = self._levelled(words, start, end, term)
+                if mention is not None:
+                    reached = max(reached, mention.end)
+                    yield mention
+            floor = reached
+
+    def _begins(self, words: tuple[str, ...], start: int, end: int, terms: Sequence[_Term]) -> Iterator[int]:
+        """Where the name of a number begins, with the number before it if that is where its number stands."""
+        for term in terms:
+            concept = self.concepts[term.concept]
+            if concept.kind == "numeric" and not term.person:
+                yield start - 1 if is_unit(words, start, concept) else start
+                break
+
+    def _levelled(self, words: tuple[str, ...], start: int, end: int, term: _Term) -> TokenMention | None:
         concept = self.concepts[term.concept]
-        anchor = (start, end)
-        if concept.kind == "boolean":
-            return TokenMention(term.concept, start, end, anchor, None, False, None)
-        if concept.kind == "numeric":
-            measured = measure(tokens, start, end, concept)
-            if measured is None:
-                return None
-            low, high = min(start, measured.start), max(end, measured.end)
-            return TokenMention(term.concept, low, high, anchor, None, False, measured.value)
-        level = term.level
+        level, low = term.level, start
         if level is None and concept.severity:
-            near = (*words[max(0, start - 3) : start], *words[end : end + 3])
-            level = next((_LEVEL_OF_WORD[w] for w in near if w in _LEVEL_OF_WORD), None)
-        if level is None and concept.severity:
-            return TokenMention(term.concept, start, end, anchor, None, False, None)
-        if level is None or level not in concept.levels:
+            level, low = _severity(words, start, end)
+            if level is None:
+                return TokenMention(term.concept, start, end, (start, end), None, False, None)
+        if level not in concept.levels:
             return None
-        low = start
-        if term.level is None:
-            low = next((k for k in range(max(0, start - 3), start) if words[k] in _LEVEL_OF_WORD), start)
-        return TokenMention(term.concept, low, end, anchor, level, False, None)
+        return TokenMention(term.concept, low, end, (start, end), level, False, None)
 
     def _correct(self, words: tuple[str, ...]) -> tuple[str, ...]:
         """Replace long words with two letters exchanged, one left out or one doubled by what was meant."""
