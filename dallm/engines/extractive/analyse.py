@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from dallm.engines.extractive.assertion import Scope
 from dallm.engines.extractive.recognise import Recogniser, TokenMention
+from dallm.engines.extractive.scope import Scope
 from dallm.engines.extractive.text import tokenise
 
 _MEMORY = 100_000  # sentences kept; reports repeat their phrases, so most sentences come again

@@ -17,6 +17,8 @@ TOKEN = re.compile(r"\([-–−+]\)|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)
 # What a de-identifier left in place of a word says nothing.
 _SKIPPED = frozenset(("-", "‐", "‑", '"', "“", "”", "*", "XXXX", "xxxx"))
 
+_DASHES = frozenset(("-", "–", "−"))
+
 _ABBREVIATIONS = frozenset(
     "dr mr mrs ms vs approx e.g i.e etc st fig resp temp pt no. dept incl min max sec hr yr wk mo".split()
 )
@@ -137,6 +139,14 @@ def normal_word(raw: str) -> str:
     return word.removesuffix("'s")
 
 
+def _denies(text: str, at: int) -> bool:
+    """Whether a dash is a minus sign that denies, behind a mark and before its word: "GI: -n/v, -rash"."""
+    if not text[at + 1 : at + 2].isalpha():
+        return False
+    before = text[max(0, at - 2) : at]
+    return before[-1:] in (",", ":", ";", "(") or (before[-1:] == " " and before[:1] in (",", ":", ";"))
+
+
 def tokenise(text: str) -> Tokens:
     """Cut a sentence into words, numbers and marks; hyphens and quotation marks are passed over."""
     words: list[str] = []
@@ -145,6 +155,10 @@ def tokenise(text: str) -> Tokens:
     for match in TOKEN.finditer(text):
         raw = match.group()
         if raw in _SKIPPED or raw[0] == "_":
+            if raw in _DASHES and _denies(text, match.start()):
+                words.append("(-)")
+                starts.append(match.start())
+                ends.append(match.end())
             continue
         words.append(normal_word(raw))
         starts.append(match.start())
@@ -190,7 +204,7 @@ def _pieces(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def sentences(text: str, role: str = "body") -> Iterator[Sentence]:
-    """Yield the sentences of a text; a heading inside the text ("FAMILY HISTORY:") changes the role from there on.
+    """Yield the sentences of a text; a heading inside ("FAMILY HISTORY:") changes the role from there on.
 
     Examples
     --------

@@ -26,6 +26,7 @@ Kind = Literal[
     "pseudo",
     "end",
     "link",
+    "adjunct",
 ]
 Direction = Literal["before", "after", "none"]
 
@@ -44,7 +45,12 @@ class TriggerTable:
 
     trie: PhraseTrie[Trigger]
     begins: frozenset[str]
+    modifiers: frozenset[str]
     verbs: frozenset[str]
+    predicates: frozenset[str]
+    effects: frozenset[str]
+    observed: frozenset[str]
+    deniers: frozenset[str]
     speaks: frozenset[str]
     accompanied: frozenset[str]
     narrowing: frozenset[str]
@@ -103,10 +109,17 @@ def trigger_table() -> TriggerTable:
         trie.add(phrase, Trigger("end", "none"))
     for phrase in table["scope"]["links"]:
         trie.add(phrase, Trigger("link", "none"))
+    for phrase in table["scope"]["adjuncts"]:
+        trie.add(phrase, Trigger("adjunct", "none"))
     return TriggerTable(
         trie=trie,
         begins=frozenset(table["scope"]["begins"]),
+        modifiers=frozenset(table["scope"]["modifiers"]),
         verbs=frozenset(table["scope"]["verbs"]),
+        predicates=frozenset(table["scope"]["predicates"]),
+        effects=frozenset(table["scope"]["effects"]),
+        observed=frozenset(table["scope"]["observed"]),
+        deniers=frozenset(table["scope"]["deniers"]),
         speaks=frozenset(table["other_person"]["speaks"]),
         accompanied=frozenset(table["other_person"]["accompanied"]),
         narrowing=frozenset(table["scope"]["narrowing"]),
