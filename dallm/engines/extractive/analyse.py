@@ -29,6 +29,7 @@ class Finding(NamedTuple):
     normal: bool
     level: str | None
     value: float | None
+    in_reason: bool = False  # it stands in the reason for the examination
 
 
 class Analyser:
@@ -45,6 +46,7 @@ class Analyser:
         self.recogniser = recogniser
         self._wanted = frozenset(range(len(recogniser.concepts)) if wanted is None else wanted)
         self._examined = [c.category == "imaging finding" for c in recogniser.concepts]
+        self._family = [c.name.startswith("family history") for c in recogniser.concepts]
         self._memory: dict[tuple[str, str], tuple[Finding, ...]] = {}
 
     def findings(self, sentence: str, role: str) -> tuple[Finding, ...]:
@@ -69,6 +71,8 @@ class Analyser:
         for mention in mentions:
             verdict = scope.assertion(*mention.anchor)
             assertion, rule = verdict.assertion, verdict.rule
+            if verdict.relative and assertion == "negated" and not self._family[mention.concept]:
+                assertion = "other_person"  # that her mother had none says nothing of the patient
             if assertion in ("present", "historical", "possible"):
                 assertion, rule = self._by_section(mention, assertion, rule, role)
             found.append(
@@ -82,6 +86,7 @@ class Analyser:
                     mention.normal,
                     mention.level,
                     mention.value,
+                    role == "indication",
                 )
             )
         return tuple(found)

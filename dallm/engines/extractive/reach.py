@@ -148,7 +148,7 @@ class Reach:
         """Whether a comma or "and" before the finding opens a clause of its own."""
         words, table = self.words, self.table
         begin = at + 1
-        if words[begin] in _CONJUNCTIONS and begin < start:
+        if words[begin] in _CONJUNCTIONS and begin < start and words[begin] != "with":
             begin += 1
         following = words[begin]
         if following in _ALTERNATIVES:

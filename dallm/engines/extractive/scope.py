@@ -75,7 +75,8 @@ class Scope:
                 rule = f"{kind}: {words!r}"
                 if person is not None:
                     rule = f"{rule}; {person.rule}"
-                return Verdict(kind, rule, found.start, found.end, qualified, person is not None)
+                relative = person is not None or self.role == "family"
+                return Verdict(kind, rule, found.start, found.end, qualified, relative)
         return self._default(start, end)
 
     def _hits(self, start: int, end: int, inner: bool) -> dict[Kind, Found]:
@@ -154,14 +155,15 @@ class Scope:
         """Whether a phrase that fits both sides of a finding stands before it: "absent breath sounds"."""
         words = self.words
         following = words[found.end] if found.end < len(words) else ""
-        if found.end - found.start > 1 and following in _BEFORE_COMPLEMENT:
+        several = found.end - found.start > 1
+        if following in _BEFORE_COMPLEMENT and (several or following == "that"):
             return True  # "was not found to have", "has not had any"
         if not following.isalnum() or following in _AFTERMATH or following.endswith("ly"):
             return False
         if words[found.end - 1] == "longer":
             return True  # "is no longer febrile", but "is no longer seen" stands behind
-        if found.start == 0:
-            return True
+        if found.start == 0 or words[found.start] == "at":
+            return True  # "was at no time febrile"
         before = words[found.start - 1]
         if before in ("has", "have", "had") and found.end - found.start > 1:
             return _PASSIVE.isdisjoint(words[found.start : found.end])  # "has not developed a fever"
