@@ -26,6 +26,7 @@ _ADDED = (
     "misspellings",
     "aliases",
     "shared",
+    "value_terms",
     "patterns",
     "normal",
     "is_a",

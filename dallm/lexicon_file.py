@@ -39,6 +39,7 @@ _LISTS = (
     "misspellings",
     "aliases",
     "shared",
+    "value_terms",
     "patterns",
     "normal",
     "is_a",
@@ -49,7 +50,7 @@ _TABLES = ("level_terms", "units")
 _NUMBERS = ("low", "high")
 _FLAGS = ("match_name", "severity", "discover", "replace")
 FIELDS = (*_TEXT, *_LISTS, *_TABLES, *_NUMBERS, *_FLAGS)
-_LOWER = frozenset({"terms", "shared", "misspellings", "patterns", "normal", "ignore"})
+_LOWER = frozenset({"terms", "shared", "value_terms", "misspellings", "patterns", "normal", "ignore"})
 
 _ELEMENT = re.compile(
     r"!?(?:\.\.\.|\{(?P<group>[a-z][a-z0-9_]*)\}|[a-z0-9][\w'%/.+-]*(?:\|[a-z0-9][\w'%/.+-]*)*)"
@@ -95,6 +96,8 @@ class Concept:
         concept in knowledge texts, never matched in a report.
     shared : tuple of str
         Those of `terms` that stand for another concept as well, on purpose.
+    value_terms : tuple of str
+        Numeric: words that name it only beside a number and else are another's ("febrile to 102").
     patterns, normal : tuple of str
         Patterns whose match states the concept, or states that it is absent (docs/lexicon.md).
     is_a : tuple of str
@@ -127,6 +130,7 @@ class Concept:
     misspellings: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    value_terms: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     normal: tuple[str, ...] = ()
     is_a: tuple[str, ...] = ()
@@ -368,7 +372,7 @@ def make_concept(entry: Mapping[str, Any]) -> Concept:
         if entry.get("low", -math.inf) >= entry.get("high", math.inf):
             raise LexiconError(f"{where}: field 'low' must be below 'high'.")
     else:
-        for key in ("unit", "low", "high", "units"):
+        for key in ("unit", "low", "high", "units", "value_terms"):
             if key in entry:
                 raise LexiconError(f"{where}: field {key!r} goes with numeric concepts only, this is {kind}.")
     fields = {k: v for k, v in entry.items() if k not in ("file", "match_name", "replace")}

@@ -182,7 +182,8 @@ class Recogniser:
 
     def _add(self, number: int, concept: Concept) -> None:
         trie = self._trie if concept.kind == "boolean" else self._typed_trie
-        for term in (*concept.terms, *concept.misspellings):
+        of_values = concept.value_terms if concept.kind == "numeric" else ()
+        for term in (*concept.terms, *concept.misspellings, *of_values):
             _add_phrase(trie, term, _Term(number, None, None))
         for term in concept.abbreviations:
             trie.add(term, _Term(number, None, term))

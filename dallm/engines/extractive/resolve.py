@@ -43,6 +43,8 @@ def resolve(concept: Concept, found: Sequence[Located], texts: dict[str, str]) -
 
 def _boolean(concept: Concept, found: Sequence[Located], texts: dict[str, str]) -> Draft | None:
     votes = _count(concept, found)
+    if votes.true and concept.category == "history":
+        votes = _asked_and_answered(votes, found)
     if votes.true and votes.false:
         return _draft(None, "conflicting", votes.true + votes.false, texts, "stated and denied in one report")
     if votes.true:
@@ -55,6 +57,28 @@ def _boolean(concept: Concept, found: Sequence[Located], texts: dict[str, str]) 
         kinds = ", ".join(dict.fromkeys(v.finding.assertion for v in votes.aside))
         return _draft(None, "not_documented", votes.aside, texts, f"mentioned only as {kinds}")
     return None
+
+
+def _asked_and_answered(votes: _Votes, found: Sequence[Located]) -> _Votes:
+    """Let what was found decide on a disease that is only named in the reason for the examination.
+
+    "Indication: heart failure. Findings: no evidence of heart failure" is a question and its answer. A past
+    disease stands, whatever is found now.
+    """
+    answered = {
+        located.name
+        for located in found
+        if located.finding.assertion in ("negated", "resolved")
+        and not (located.finding.in_reason or located.finding.weak or located.relation == "parent")
+    }
+    if not answered:
+        return votes
+    past = [v for v in votes.true if v.finding.assertion in ("historical", "resolved")]
+    if past and votes.false and not any(v.finding.in_reason for v in votes.false):
+        return votes._replace(true=past, false=[])
+    asked = [v for v in votes.true if v.finding.in_reason and v.finding.assertion == "present"]
+    gone = [v for v in asked if v.name in answered or votes.false]
+    return votes._replace(true=[v for v in votes.true if v not in gone])
 
 
 def _count(concept: Concept, found: Sequence[Located]) -> _Votes:
