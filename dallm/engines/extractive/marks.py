@@ -6,6 +6,7 @@ plain "not" and a verb of a known sort, put together here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,10 @@ _DEGREES = frozenset(
     "significant significantly interval definite obvious appreciable substantial substantially gross "
     "apparent marked major considerable short term other any real much further acute evidence of "
     "large".split()
+)
+_FUNCTIONS = frozenset(
+    "appetite vision bowel bowels bladder habits weight urination mental hearing speech sleep gait "
+    "sensation".split()
 )
 _FILLERS = frozenset("been be being yet any longer have had has ever also to actually so otherwise".split())
 # "Not completely resolved" says that some is left; "not clearly seen" is a denial all the same.
@@ -60,12 +65,29 @@ def marks(words: tuple[str, ...], table: TriggerTable) -> list[Found]:
         mended = _mended(Found(*hit), words, table)
         taken = mended.end
         found.append(mended)
+    return _cancelled(found, words)
+
+
+def _cancelled(found: list[Found], words: tuple[str, ...]) -> list[Found]:
+    """Make a denial of a denial none: "cannot walk without pain", "is never free of pain"."""
+    for k, (first, second) in enumerate(itertools.pairwise(found)):
+        last = words[first.end - 1]
+        denied_twice = words[second.start] in ("without", "free") and negates_verb(last) and last != "nor"
+        if not denied_twice or not first.has("negated"):
+            continue
+        if second.start - first.end <= _LONGEST_FILLING and "," not in words[first.end : second.start]:
+            found[k] = Found(first.start, first.end, _VOID)
+            found[k + 1] = Found(second.start, second.end, _VOID)
     return found
 
 
 def _mended(found: Found, words: tuple[str, ...], table: TriggerTable) -> Found:
     last = words[found.end - 1]
     if found.triggers[0].kind == "pseudo":
+        changes = not _CHANGES.isdisjoint(words[found.start : found.end])
+        if changes and not _FUNCTIONS.isdisjoint(words[found.end : found.end + 4]):
+            # in a list of complaints, "no change in appetite" denies a complaint
+            return Found(found.start, found.end, (Trigger("negated", "before"),))
         return found
     following = words[found.end] if found.end < len(words) else ""
     if last == "be" and following in table.observed and found.triggers[0].kind == "possible":

@@ -13,7 +13,7 @@ _PARTICIPLE_BEFORE = frozenset(("that", "which", "to", "previously", "recently",
 _COPULAS = frozenset(("is", "are", "was", "were", "be", "been"))
 _AUXILIARIES = frozenset(
     "is are was were be been being has have had also now since therefore currently felt thought "
-    "considered all both again he she patient pt".split()
+    "considered all both again he she very quite highly patient pt".split()
 )
 _ASIDE = frozenset((",", "(", "which", "that"))
 _RELATIVE = frozenset(("that", "which"))
@@ -27,9 +27,17 @@ _LONE = frozenset(("no", "neg", "without"))
 _CAUSES = frozenset("cause causes source sources etiology aetiology origin reason explanation".split())
 _TREATMENTS = frozenset(
     "surgery treatment therapy medication medications antibiotics biopsy management intervention "
-    "insight resection repair workup".split()
+    "insight resection repair workup cure progression worsening extension expansion enlargement "
+    "rupture healing improvement increase".split()
 )
 _DETERMINERS = frozenset("the a an his her their this these".split())
+_SUBORDINATE = frozenset("although though while because since as when if whereas".split())
+# "A leak was looked for but not found": the verb before the denial is part of it.
+_SOUGHT = frozenset("looked sought searched considered tested".split())
+# What lies around the finding is denied, not the finding: "no redness around the wound"
+_AROUND = frozenset("around over from near beneath surrounding along".split())
+_DEFINITE = frozenset("the his her this these".split())
+_SUBORDINATE_SPAN = 8
 _LIST_MARKS = frozenset((",", "or", "nor"))
 _FRONTED = frozenset(("despite", "given", "because", "in", "with", "without", "not"))
 _BEHIND_PREDICATE = frozenset("to in on at for throughout bilaterally and but".split())
@@ -71,11 +79,26 @@ class Reach:
                     return False
                 verbs -= 1
             at += 1
-        return kind != "negated" or not (self._bare(found, start, end) or self.caused(start, found.end))
+        if kind != "negated":
+            return True
+        return not (
+            self._bare(found, start, end) or self._given(found, start, end) or self.caused(start, found.end)
+        )
+
+    def _given(self, found: Found, start: int, end: int) -> bool:
+        """Whether the finding is taken for granted: "no redness around the wound"."""
+        words = self.words
+        if start - found.end < 2 or words[start - 1] not in _DEFINITE:
+            return False
+        if words[start - 2] in _AROUND:
+            return start - found.end > 2
+        return words[start - 2] == "that" and end < len(words) and words[end] in self.table.verbs
 
     def _verbs_allowed(self, found: Found) -> int:
         last = self.words[found.end - 1]
-        if negates_verb(last) or last in ("yet", "time", "point", "stage"):
+        if negates_verb(last) or last in ("yet", "time", "point", "stage", "longer", "nobody"):
+            return 1
+        if self.words[found.end : found.end + 1] == ("one",) or self.words[found.start] == "none":
             return 1
         following = self.words[found.end : found.end + 2]
         return int(last.startswith("den") and not _OWN_SUBJECT.isdisjoint(following))
@@ -159,8 +182,12 @@ class Reach:
             return False
         # "no fever, chills with exertion" goes on, "no fever, with chills" does not
         opener = following in table.begins or (words[at] == "," and following == "with")
-        modified = following in table.modifiers and words[found.end - 1] not in table.deniers
-        fronted = words[at] == "," and found.start < 4 and words[0] in _FRONTED
+        modified = following in table.modifiers or (words[at] == "," and following[0].isdigit())
+        modified = modified and words[found.end - 1] not in table.deniers
+        fronted = words[at] == "," and (
+            (found.start < 4 and words[0] in _FRONTED)
+            or (found.start < _SUBORDINATE_SPAN and words[0] in _SUBORDINATE)
+        )
         if not opener and not modified and not fronted and not self._predicated(at, begin):
             return False
         return not self._ends_in_or(begin, end)
@@ -244,6 +271,10 @@ class Reach:
             words[last] in _AUXILIARIES or words[last] in _ASIDE or words[last].endswith("ly")
         ):
             last -= 1
+        if found.has("negated") and not _SOUGHT.isdisjoint(words[max(0, end - 6) : found.start]):
+            between = words[end : found.start]
+            if len(between) <= _SUBORDINATE_SPAN and ("but" in between or "and" in between):
+                return not any(w in (";", ",") for w in between)
         listed = False
         aside = False
         for at in range(last, end - 1, -1):

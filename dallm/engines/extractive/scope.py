@@ -18,7 +18,7 @@ _PRECEDENCE: tuple[Kind, ...] = ("negated", "resolved", "hypothetical", "possibl
 _PLAIN_NEGATIONS = frozenset(("no", "without", "not"))
 _AFTERMATH = frozenset(
     "and or but with in on at by after before from for as to of upon during today then when x since "
-    "despite pod without within because".split()
+    "despite pod given without within because".split()
 )
 _BEFORE_COMPLEMENT = frozenset(("to", "any", "that"))
 _AUXILIARIES = frozenset(
@@ -26,6 +26,7 @@ _AUXILIARIES = frozenset(
 )
 _ANSWERS = frozenset("no none denies denied negative neg absent nil".split())
 _CLOSED = frozenset((".", ",", ";", ")", "]", "/"))
+_INTENSIFIERS = frozenset("very quite highly extremely most rather fairly".split())
 _PASSIVE = frozenset(("been", "be"))
 _NOT_DENIED_WITHIN = frozenset(("inability", "unable", "lack", "lacks", "cessation"))
 _POSSESSIVES = frozenset(("his", "her", "their", "the", "patient", "a", "an", "two", "three", "and"))
@@ -164,8 +165,11 @@ class Scope:
             return True  # "is no longer febrile", but "is no longer seen" stands behind
         if found.start == 0 or words[found.start] == "at":
             return True  # "was at no time febrile"
-        before = words[found.start - 1]
-        if before in ("has", "have", "had") and found.end - found.start > 1:
+        at = found.start - 1
+        while at > 0 and words[at] in _INTENSIFIERS:
+            at -= 1
+        before = words[at]
+        if before in ("has", "have", "had"):
             return _PASSIVE.isdisjoint(words[found.start : found.end])  # "has not developed a fever"
         return before not in _AUXILIARIES
 

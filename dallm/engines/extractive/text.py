@@ -143,7 +143,10 @@ def _denies(text: str, at: int) -> bool:
     """Whether a dash is a minus sign that denies, behind a mark and before its word: "GI: -n/v, -rash"."""
     before = text[max(0, at - 2) : at]
     if not text[at + 1 : at + 2].isalpha():
-        return text[at + 1 : at + 2] in (",", ";", ".", "", "]") and before[-1:] in (" ", "[")  # "rash -, edema -"
+        return text[at + 1 : at + 2] in (",", ";", ".", "", "]") and before[-1:] in (
+            " ",
+            "[",
+        )  # "rash -, edema -"
     return before[-1:] in (",", ":", ";", "(") or (before[-1:] == " " and before[:1] in (",", ":", ";"))
 
 
