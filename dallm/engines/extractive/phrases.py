@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from dallm.engines.extractive.text import tokenise
@@ -19,7 +19,7 @@ class PhraseTrie(Generic[T]):
     >>> trie = PhraseTrie()
     >>> trie.add("no", 1)
     >>> trie.add("no evidence of", 2)
-    >>> list(trie.scan(("there", "is", "no", "evidence", "of", "air")))
+    >>> trie.scan(("there", "is", "no", "evidence", "of", "air"))
     [(2, 5, [2])]
     """
 
@@ -38,31 +38,25 @@ class PhraseTrie(Generic[T]):
         if payload not in found:
             found.append(payload)
 
-    def longest(self, words: Sequence[str], start: int) -> tuple[int, list[T]] | None:
-        """Return the end and the payloads of the longest phrase that begins at `start`."""
-        node = self._root.get(words[start])
-        best: tuple[int, list[T]] | None = None
-        at, n = start + 1, len(words)
-        while node is not None:
-            if _END in node:
-                best = (at, node[_END])
-            if at >= n:
-                break
-            node = node.get(words[at])
-            at += 1
-        return best
-
-    def scan(self, words: Sequence[str]) -> Iterator[tuple[int, int, list[T]]]:
-        """Yield (start, end, payloads) of the phrases of a sentence; the longest wins, none overlap."""
-        at, n, root = 0, len(words), self._root
-        while at < n:
-            if words[at] in root:
-                found = self.longest(words, at)
-                if found is not None:
-                    yield at, found[0], found[1]
-                    at = found[0]
-                    continue
-            at += 1
+    def scan(self, words: Sequence[str]) -> list[tuple[int, int, list[T]]]:
+        """Return (start, end, payloads) of the phrases of a sentence; the longest wins, none overlap."""
+        root = self._root
+        found: list[tuple[int, int, list[T]]] = []
+        free = 0
+        # one loop without calls: it runs over every word of every report, several times
+        for start in [k for k, word in enumerate(words) if word in root]:
+            if start < free:
+                continue
+            node, at, end = root[words[start]], start + 1, 0
+            while node is not None:
+                if _END in node:
+                    end, payloads = at, node[_END]
+                node = node.get(words[at]) if at < len(words) else None
+                at += 1
+            if end:
+                found.append((start, end, payloads))
+                free = end
+        return found
 
     def words(self) -> set[str]:
         """Return every word that occurs in a phrase."""
