@@ -1,5 +1,6 @@
 """Tests of ``dallm.assertion_of``: one sentence a rule, the finding in brackets."""
 
+import pandas as pd
 import pytest
 
 import dallm
@@ -133,3 +134,14 @@ def test__assertion_of__not_text__is_refused():
 def test__assertion_of__text_without_end__stays_fast():
     text = "no " * 200_000 + "effusion"
     assert dallm.assertion_of(text, len(text) - 8, len(text)).assertion == "negated"
+
+
+def test__fill__denial_about_a_relative__says_nothing_of_the_patient():
+    cohort = dallm.Cohort(
+        pd.DataFrame({"id": ["a", "b"], "text": ["Her mother never had asthma.", "She never had asthma."]}),
+        id="id",
+        report="text",
+        data_use="open",
+    )
+    cells = dallm.fill_values(cohort, [dallm.Feature("asthma", "boolean")]).cells
+    assert cells["status"].tolist() == ["not_documented", "documented"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dallm.engines.extractive.triggers import Trigger, TriggerTable
 
 _PLAIN_NEGATIONS = frozenset(("no", "without", "not", "never"))
-_BEFORE_VERB = frozenset(("not", "never", "nor", "neither", "cannot"))
+_BEFORE_VERB = frozenset(("not", "never", "nor", "neither", "cannot", "longer"))
 _CHANGES = frozenset(
     "change changes changed increase decrease improvement worsening progression difference".split()
 )
@@ -22,6 +22,7 @@ _DEGREES = frozenset(
     "apparent marked major considerable short term other any real much further acute evidence of "
     "large".split()
 )
+_NEITHER = frozenset(("neither", "nor"))
 _FUNCTIONS = frozenset(
     "appetite vision bowel bowels bladder habits weight urination mental hearing speech sleep gait "
     "sensation".split()
@@ -72,7 +73,9 @@ def _cancelled(found: list[Found], words: tuple[str, ...]) -> list[Found]:
     """Make a denial of a denial none: "cannot walk without pain", "is never free of pain"."""
     for k, (first, second) in enumerate(itertools.pairwise(found)):
         last = words[first.end - 1]
-        denied_twice = words[second.start] in ("without", "free") and negates_verb(last) and last != "nor"
+        denied_twice = (
+            words[second.start] in ("without", "free") and negates_verb(last) and last not in _NEITHER
+        )
         if not denied_twice or not first.has("negated"):
             continue
         if second.start - first.end <= _LONGEST_FILLING and "," not in words[first.end : second.start]:

@@ -19,11 +19,8 @@ _LASTING = frozenset(
     "since diagnosed known is are remains unchanged stable compared comparison now still currently "
     "from today persistent chronic dated prior".split()
 )
+_YEARS = frozenset(map(str, range(1900, 2100)))
 _NEAR = 12
-
-
-def _year(word: str) -> bool:
-    return len(word) == 4 and word.isdigit() and "1900" <= word <= "2099"
 
 
 def _time(words: tuple[str, ...], at: int) -> tuple[int, int] | None:
@@ -31,7 +28,7 @@ def _time(words: tuple[str, ...], at: int) -> tuple[int, int] | None:
     word = words[at]
     before = words[at - 1] if at else ""
     following = words[at + 1] if at + 1 < len(words) else ""
-    if _year(word):
+    if word in _YEARS:
         if before == "the" and following == "s" and at > 1 and words[at - 2] == "in":
             return at - 2, at + 2
         return (at - 1, at + 1) if before == "in" else (at, at + 1)
@@ -48,6 +45,11 @@ def _time(words: tuple[str, ...], at: int) -> tuple[int, int] | None:
     return None
 
 
+def dated(words: tuple[str, ...]) -> bool:
+    """Whether a sentence names any time of life or year at all; most do not."""
+    return not (_CUES.isdisjoint(words) and _YEARS.isdisjoint(words))
+
+
 def long_ago(words: tuple[str, ...], start: int, end: int) -> tuple[int, int] | None:
     """Return the words that put the finding into an earlier time of life, None where it is about now.
 
@@ -58,8 +60,6 @@ def long_ago(words: tuple[str, ...], start: int, end: int) -> tuple[int, int] | 
     >>> long_ago(("stroke", "is", "unchanged", "since", "1998"), 0, 1) is None
     True
     """
-    if _CUES.isdisjoint(words) and not any(_year(w) for w in words):
-        return None
     low = max((k + 1 for k in range(start) if words[k] in (";", "but", ".")), default=0)
     high = next((k for k in range(end, len(words)) if words[k] in (";", "but", ".", "now")), len(words))
     clause = words[low:high]

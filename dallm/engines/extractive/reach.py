@@ -52,7 +52,7 @@ class Reach:
         self.found = found
         self.table = table
         self._opening = {f.start: f for f in found}
-        self._inside = {k for f in found for k in range(f.start, f.end)}
+        self._inside = {k for f in found if f.end - f.start > 1 for k in range(f.start, f.end)}
 
     # ---- forward -------------------------------------------------------------------------------------------
 

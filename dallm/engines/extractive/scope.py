@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dallm.engines.extractive.marks import Found, marks
-from dallm.engines.extractive.past import long_ago
+from dallm.engines.extractive.past import dated, long_ago
 from dallm.engines.extractive.reach import Reach
 from dallm.engines.extractive.text import Tokens
 from dallm.engines.extractive.triggers import Kind, Trigger, TriggerTable, trigger_table
@@ -60,6 +60,7 @@ class Scope:
             self.words = tuple(slips.get(word, word) for word in self.words)
         self.found = marks(self.words, self.table)
         self._reach = Reach(self.words, self.found, self.table)
+        self._dated: bool | None = None
         self._persons = [f for f in self.found if f.has("other_person")]
 
     def assertion(self, start: int, end: int, *, inner: bool = False) -> Verdict:
@@ -102,7 +103,9 @@ class Scope:
             return Verdict("other_person", "section: family history", -1, -1)
         if self.role == "past":
             return Verdict("historical", "section: past history", -1, -1)
-        past = long_ago(self.words, start, end)
+        if self._dated is None:
+            self._dated = dated(self.words)
+        past = long_ago(self.words, start, end) if self._dated else None
         if past is not None:
             words = " ".join(self.words[slice(*past)])
             return Verdict("historical", f"historical: {words!r}", *past)
