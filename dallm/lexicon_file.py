@@ -53,8 +53,9 @@ FIELDS = (*_TEXT, *_LISTS, *_TABLES, *_NUMBERS, *_FLAGS)
 _LOWER = frozenset({"terms", "shared", "value_terms", "misspellings", "patterns", "normal", "ignore"})
 
 _ELEMENT = re.compile(
-    r"!?(?:\.\.\.|\{(?P<group>[a-z][a-z0-9_]*)\}|[a-z0-9][\w'%/.+-]*(?:\|[a-z0-9][\w'%/.+-]*)*)"
+    r"!?(?:\.\.\.|~|\{(?P<group>[a-z][a-z0-9_]*)\}|[a-z0-9][\w'%/.+-]*(?:\|[a-z0-9][\w'%/.+-]*)*)"
 )
+_GAPS = ("...", "~")
 _LINEAR = re.compile(
     r"\s*(?:(?P<a>[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\*\s*)?x\s*(?:(?P<sign>[+-])\s*(?P<b>\d+(?:\.\d+)?))?\s*"
 )
@@ -331,12 +332,13 @@ def _check_pattern(pattern: str, where: str) -> None:
     """Refuse a pattern that could match nothing, or anything."""
     elements = pattern.split(" ")
     for element in elements:
-        if not _ELEMENT.fullmatch(element) or element == "!...":
+        if not _ELEMENT.fullmatch(element) or element[1:] in _GAPS:
             raise LexiconError(
-                f"{where}: {pattern!r}: {element!r} is not an element; use a word, a|b, {{group}} or '...'."
+                f"{where}: {pattern!r}: {element!r} is not an element; use a word, a|b, {{group}}, ... or ~."
             )
-    if elements[0] == "..." or elements[-1] == "..." or ("...", "...") in pairwise(elements):
-        raise LexiconError(f"{where}: {pattern!r}: '...' stands between two other elements.")
+    gaps = [element in _GAPS for element in elements]
+    if gaps[0] or gaps[-1] or (True, True) in pairwise(gaps):
+        raise LexiconError(f"{where}: {pattern!r}: '...' stands between two other elements, and so does '~'.")
     if sum(element.startswith("!") for element in elements) > 1:
         raise LexiconError(f"{where}: {pattern!r}: only one element can be the anchor ('!').")
 

@@ -1,7 +1,8 @@
 """Patterns of the lexicon: words that state a concept only together ("heart size ... enlarged").
 
-A pattern is a row of elements; ``...`` between two of them stands for a few words of the same clause, and ``!``
-marks the element whose assertion counts.
+A pattern is a row of elements; ``...`` between two of them stands for a few words of the same clause, ``~``
+for a verb that says how something is, with its adverbs and negations; ``!`` marks the element whose assertion
+counts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dallm.engines.extractive.triggers import trigger_table
 
 Span = tuple[int, int]
 
+GAPS = ("...", "~")
 _GAP = 6  # words between two elements
 _LIST_GAP = (
     14  # the same where the gap is a list of organs: "heart size, mediastinal contour and hila are normal"
@@ -23,14 +25,23 @@ _BREAKS = frozenset(
     (";", ":", "(", "but", "however", "with", "without", "while", "although", "which", "that", "there", "?")
 )
 _JOINTS = frozenset((",", "and", "&"))
+# What "~" stands for: "legs (do not appear) swollen", "JVP (is not very) high"; adverbs in -ly as well.
+_LINKING = frozenset(
+    ": is are was were be been being has have had does do did can not no longer never feels felt feel looks "
+    "look looked appears appear appeared seems seem seemed remains remain remained became become becomes "
+    "turned turn turns went gets got stays without with still also now very quite rather somewhat more "
+    "less most too so again currently today perhaps maybe may might could would to any significant "
+    "started begun began as both isn't aren't wasn't weren't doesn't don't didn't hasn't haven't at times "
+    "since".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern: one slot number per element, and whether a gap stands before it."""
+    """A compiled pattern: one slot number per element, and the gap before it: "", "..." or "~"."""
 
     slots: tuple[int, ...]
-    gaps: tuple[bool, ...]
+    gaps: tuple[str, ...]
     anchor: int
     concept: int
     normal: bool
@@ -60,18 +71,18 @@ class PatternSet:
     def add(self, text: str, concept: int, *, normal: bool) -> None:
         """Compile a pattern and add it."""
         slots: list[int] = []
-        gaps: list[bool] = []
-        anchor, gap = -1, False
+        gaps: list[str] = []
+        anchor, gap = -1, ""
         for element in text.split():
-            if element == "...":
-                gap = True
+            if element in GAPS:
+                gap = element
                 continue
             if element.startswith("!"):
                 anchor = len(slots)
                 element = element[1:]
             slots.append(self._slot(element))
             gaps.append(gap)
-            gap = False
+            gap = ""
         anchor = anchor if anchor >= 0 else len(slots) - 1
         pattern = Pattern(tuple(slots), tuple(gaps), anchor, concept, normal)
         self._by_anchor.setdefault(slots[anchor], []).append(pattern)
@@ -125,11 +136,14 @@ class PatternSet:
                     seen.add(anchor)
                     yield PatternMatch(pattern, first[0], spans[-1][1], anchor)
 
-    def _joined(self, words: Sequence[str], end: int, start: int, gap: bool, normal: bool) -> bool:
+    def _joined(self, words: Sequence[str], end: int, start: int, gap: str, normal: bool) -> bool:
         if start < end:
             return False
-        if not gap:
-            return all(word in _FILLERS for word in words[end:start])
+        if gap != "...":
+            return all(
+                word in _FILLERS or (gap == "~" and (word in _LINKING or word.endswith("ly")))
+                for word in words[end:start]
+            )
         if start - end > (_LIST_GAP if normal else _GAP):
             return False
         verb_seen = False
