@@ -79,6 +79,50 @@ def test__fill__symptom_and_history_in_the_indication__are_documented():
     assert {name: d.value for name, d in drafts.items()} == {"cough": True, "asthma": True}
 
 
+@pytest.mark.parametrize(
+    ("indication", "findings", "value"),
+    [
+        ("Heart failure", "No evidence of heart failure.", False),
+        ("Heart failure", "Lungs are clear.", True),
+        ("History of heart failure", "No heart failure.", True),
+        ("Congestive heart failure", "No congestive heart failure.", None),
+    ],
+)
+def test__fill__disease_asked_for__what_was_found_decides(indication, findings, value):
+    drafts = answer({"indication": indication, "findings": findings}, boolean("heart failure"))
+    assert (drafts["heart failure"].value if drafts else None) is value
+
+
+@pytest.mark.parametrize(
+    ("text", "feature"),
+    [
+        ("Pain worse lying down.", "chest pain"),
+        ("Pain worse lying down.", "positional chest pain"),
+        ("Pain worse on inspiration.", "chest pain"),
+        ("Denies chest pain.", "worsening of pain by lying down"),
+        ("Chest pain and worsening shortness of breath.", "worsening of pain by inspiration"),
+        ("Breathing is worse and he has chest pain.", "worsening of pain by inspiration"),
+        ("Supine radiograph for increased pain.", "worsening of pain by lying down"),
+        ("No complaints of cough.", "asymptomatic"),
+        ("Asymptomatic except for cough.", "asymptomatic"),
+        ("Lethargic.", "fatigue"),
+        ("Dry mouth and cough.", "dry cough"),
+        ("She came back because her chest hurts.", "back pain"),
+        ("Chest is clear and the ankle is painful.", "chest pain"),
+        ("Leg pain and pulmonary edema.", "leg swelling"),
+        ("Extremities without edema.", "pulmonary edema"),
+        ("Bones intact and dense consolidation.", "high bone density"),
+        ("EKG leads and degenerative changes.", "specific electrocardiogram changes"),
+        ("No pericardial effusion.", "cardiac tamponade"),
+        ("No ST changes on EKG.", "electrical alternans"),
+        ("No rib fracture.", "fracture"),
+        ("Smoking status unknown.", "smoking"),
+    ],
+)
+def test__fill__words_about_something_else__say_nothing(text, feature):
+    assert feature not in answer(text, boolean(feature))
+
+
 def test__fill__comparison__is_not_read_as_finding():
     assert (
         answer({"comparison": "CT of pneumonia"}, boolean("pneumonia"))["pneumonia"].status

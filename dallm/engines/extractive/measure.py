@@ -54,6 +54,7 @@ _CLOSERS = frozenset((",", "(", ")", ":"))
 _BEFORE_PERSON = frozenset(("a", "an", "is", "patient", "pt", "this"))
 _BEHIND_PERSON = frozenset("c h p s w with who presents presenting presented complains here admitted".split())
 _HEAT = frozenset(("t", "temp", "temperature", "tmax", "fever", "febrile"))
+_BODY_HEAT = frozenset(map(str, range(94, 109)))
 _OLDEST = 120
 _NEAR = 3  # characters; where more lie between a number and "year-old", a de-identifier took the age out
 
@@ -107,7 +108,7 @@ def age_of_person(tokens: Tokens, at: int, *, capital: bool) -> Measurement | No
     """Return the age in "52M", "a 49F", "52 yo M"; None where the letter at this place means something else.
 
     "T 101F" is no age: the number opens the sentence or follows a word that leads to a person. A small letter
-    ("60m with cough") may be a metre and counts only before what a patient has or does.
+    ("60m with cough") may be a metre, "101F" a heat: they count only before what a patient has or does.
     """
     words = tokens.words
     for parts in _spellings("years"):
@@ -117,7 +118,8 @@ def age_of_person(tokens: Tokens, at: int, *, capital: bool) -> Measurement | No
     number = at - 1
     if number < 0 or tokens.starts[at] != tokens.ends[number]:
         return None
-    if not capital:
+    warm = words[at] == "f" and words[number] in _BODY_HEAT
+    if not capital or warm:
         opens = number == 0 and words[at + 1 : at + 2] != () and words[at + 1] in _BEHIND_PERSON
     else:
         opens = number == 0 or words[number - 1] in _BEFORE_PERSON or (number == 2 and words[1] == ":")
