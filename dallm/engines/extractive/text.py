@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 TOKEN = re.compile(r"\([-–−+]\)|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_+")
 
@@ -22,6 +21,7 @@ _DASHES = frozenset(("-", "–", "−"))
 _ABBREVIATIONS = frozenset(
     "dr mr mrs ms vs approx e.g i.e etc st fig resp temp pt no. dept incl min max sec hr yr wk mo".split()
 )
+_ABBREVIATED = 1 + max(map(len, _ABBREVIATIONS))
 _BREAK = re.compile(
     r"[.!]+(?=\s|$|[A-Z(])"  # a full stop, also where the space after it was lost
     r"|(?<=[^\s?])\?+(?=\s|$)"  # a question mark behind a question; "?CHF" asks what follows
@@ -30,6 +30,7 @@ _BREAK = re.compile(
     r"|\n(?=[ \t]*[A-Z][A-Za-z /&]{2,40}:)"  # a heading
     r"|\n(?=[ \t]*[A-Z])"  # a capital on a new line, if the line before it is short
 )
+_MEMORY = 200_000  # distinct words remembered
 _LONGEST = 2_000  # characters; what runs on without a stop is cut, so that work stays linear in the text
 _WRAP = 60  # a line shorter than this was ended on purpose, a longer one was wrapped
 
@@ -109,8 +110,7 @@ ROLE_OF_HEADING = {word: role for role, words in _ROLE_WORDS.items() for word in
 _HEADING = re.compile(r"(?:^|(?<=[\n.:;])|(?<=[\n.:;] )|(?<=  ))[ \t]*([A-Za-z][A-Za-z /]{1,40}?)[ \t]*:")
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence as a stretch of the text, with the role of the section that it stands in."""
 
     start: int
@@ -118,8 +118,7 @@ class Sentence:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """The words of one sentence: lowered, with their offsets in the sentence."""
 
     words: tuple[str, ...]
@@ -132,47 +131,48 @@ def role_of_field(name: str) -> str:
     return ROLE_OF_HEADING.get(name.casefold().replace("_", " ").strip(), "body")
 
 
-@lru_cache(maxsize=200_000)
-def normal_word(raw: str) -> str:
-    """Lower a word, with a plain apostrophe and without a possessive ending."""
-    word = raw.lower().replace("’", "'")
-    return word.removesuffix("'s")
+class _NormalWords(dict[str, str]):
+    """Token as written to the word that it is compared by; an empty word is passed over."""
+
+    def __missing__(self, raw: str) -> str:
+        word = "" if raw in _SKIPPED or raw[0] == "_" else raw.lower().replace("’", "'").removesuffix("'s")
+        if len(self) < _MEMORY:
+            self[raw] = word
+        return word
+
+
+_NORMAL = _NormalWords()
 
 
 def _denies(text: str, at: int) -> bool:
     """Whether a dash is a minus sign that denies, behind a mark and before its word: "GI: -n/v, -rash"."""
     before = text[max(0, at - 2) : at]
     if not text[at + 1 : at + 2].isalpha():
-        return text[at + 1 : at + 2] in (",", ";", ".", "", "]") and before[-1:] in (
-            " ",
-            "[",
-        )  # "rash -, edema -"
+        # "rash -, edema -"
+        return text[at + 1 : at + 2] in (",", ";", ".", "", "]") and before[-1:] in (" ", "[")
     return before[-1:] in (",", ":", ";", "(") or (before[-1:] == " " and before[:1] in (",", ":", ";"))
 
 
 def tokenise(text: str) -> Tokens:
     """Cut a sentence into words, numbers and marks; hyphens and quotation marks are passed over."""
-    words: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for match in TOKEN.finditer(text):
-        raw = match.group()
-        if raw in _SKIPPED or raw[0] == "_":
-            if raw in _DASHES and _denies(text, match.start()):
-                words.append("(-)")
-                starts.append(match.start())
-                ends.append(match.end())
-            continue
-        words.append(normal_word(raw))
-        starts.append(match.start())
-        ends.append(match.end())
-    return Tokens(tuple(words), tuple(starts), tuple(ends))
+    found = [(match.group(), match.start()) for match in TOKEN.finditer(text)]
+    if not _DASHES.isdisjoint(text):
+        found = [("(-)" if raw in _DASHES and _denies(text, at) else raw, at) for raw, at in found]
+    kept = [(word, at, raw) for raw, at in found if (word := _NORMAL[raw])]
+    if not kept:
+        return Tokens((), (), ())
+    words, starts, _ = zip(*kept, strict=True)
+    # a dash that denies is written with one sign, whatever it is read as
+    ends = tuple(at + (1 if raw == "(-)" and text[at] in _DASHES else len(raw)) for _, at, raw in kept)
+    return Tokens(words, starts, ends)
 
 
 def _is_break(text: str, match: re.Match[str], begin: int) -> bool:
     mark = match.group()[0]
     at = match.start()
     if mark == ".":
+        if text[max(begin, at - _ABBREVIATED) : at].isalpha() and at - begin >= _ABBREVIATED:
+            return True  # the common case: the end of a word longer than any abbreviation
         word_start = max(text.rfind(" ", begin, at), text.rfind("\n", begin, at), begin - 1) + 1
         word = text[word_start:at].lower().lstrip("(")
         if word in _ABBREVIATIONS:
@@ -191,8 +191,12 @@ def _cuts(text: str) -> Iterator[tuple[int, int]]:
     begin = 0
     for match in _BREAK.finditer(text):
         if _is_break(text, match, begin):
-            yield from _pieces(text, begin, match.end())
-            begin = match.end()
+            end = match.end()
+            if end - begin <= _LONGEST:
+                yield begin, end
+            else:
+                yield from _pieces(text, begin, end)
+            begin = end
     yield from _pieces(text, begin, len(text))
 
 
