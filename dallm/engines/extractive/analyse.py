@@ -5,7 +5,6 @@ Reports repeat their sentences, so what was found in one is kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 from dallm.engines.extractive.recognise import Recogniser, TokenMention
@@ -38,13 +37,10 @@ class Analyser:
     Parameters
     ----------
     recogniser : Recogniser
-    wanted : collection of int, optional
-        Numbers of the concepts that anyone asks for; by default all. The others are told apart, not asserted.
     """
 
-    def __init__(self, recogniser: Recogniser, wanted: Collection[int] | None = None) -> None:
+    def __init__(self, recogniser: Recogniser) -> None:
         self.recogniser = recogniser
-        self._wanted = frozenset(range(len(recogniser.concepts)) if wanted is None else wanted)
         self._examined = [c.category == "imaging finding" for c in recogniser.concepts]
         self._family = [c.name.startswith("family history") for c in recogniser.concepts]
         self._memory: dict[tuple[str, str], tuple[Finding, ...]] = {}
@@ -63,7 +59,7 @@ class Analyser:
 
     def _analyse(self, sentence: str, role: str) -> tuple[Finding, ...]:
         tokens = tokenise(sentence)
-        mentions = [m for m in self.recogniser.mentions(sentence, tokens) if m.concept in self._wanted]
+        mentions = self.recogniser.mentions(sentence, tokens)
         if not mentions:
             return ()
         scope = Scope(tokens, role)

@@ -110,7 +110,7 @@ class _Filler:
         self._concepts, concept_of = _with_features(lexicon, features)
         self._concept_of = [self._concepts[n] for n in concept_of]
         self._plan = _plan(lexicon, self._concepts, concept_of)
-        self._analyser = Analyser(Recogniser(self._concepts, lexicon.groups), self._plan)
+        self._analyser = Analyser(Recogniser(self._concepts, lexicon.groups, wanted=self._plan))
         self._roles: dict[str, str] = {}
 
     def answer(self, case: Case) -> CaseAnswer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dallm.engines.extractive.measure import Measurement, age_of_person, is_unit, measure
@@ -157,6 +157,8 @@ class Recogniser:
         shorter one of another from matching inside it.
     groups : mapping of str to sequence of str
         Word groups of the patterns.
+    wanted : collection of int, optional
+        Numbers of the concepts whose mentions are returned; by default all.
 
     Examples
     --------
@@ -166,8 +168,15 @@ class Recogniser:
     ['fever', 'dry cough']
     """
 
-    def __init__(self, concepts: Sequence[Concept], groups: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        concepts: Sequence[Concept],
+        groups: Mapping[str, Sequence[str]],
+        wanted: Collection[int] | None = None,
+    ) -> None:
         self.concepts = tuple(concepts)
+        self._wanted = frozenset(range(len(self.concepts)) if wanted is None else wanted)
+        self._typed_wanted = any(self.concepts[number].kind != "boolean" for number in self._wanted)
         # Two tries, each with its own longest phrase: "elevated WBC of 15.2" states leukocytosis and a count.
         self._trie: PhraseTrie[_Term] = PhraseTrie()
         self._typed_trie: PhraseTrie[_Term] = PhraseTrie()
@@ -196,6 +205,8 @@ class Recogniser:
         for phrase in concept.ignore:
             for variant in plural_forms(phrase):
                 self._ignored.add(variant, number)
+        if number not in self._wanted:
+            return  # its terms keep shorter ones from matching; its patterns keep nothing
         for pattern in concept.patterns:
             self._patterns.add(pattern, number, normal=False)
         for pattern in concept.normal:
@@ -231,9 +242,11 @@ class Recogniser:
         found: list[TokenMention] = []
         for start, end, terms in self._trie.scan(words):
             for term in terms:
-                if _cased(text, tokens, start, end, term):
+                if term.concept in self._wanted and _cased(text, tokens, start, end, term):
                     found.append(TokenMention(term.concept, start, end, (start, end), None, False, None))
-        found.extend(self._typed(text, tokens, words))
+        if self._typed_wanted:
+            # all of them are read: a number belongs to one name only
+            found.extend(m for m in self._typed(text, tokens, words) if m.concept in self._wanted)
         if any(m.concept in self._ignoring for m in found):
             found = self._without_ignored(found, words)
         taken = {(m.concept, k) for m in found for k in range(m.start, m.end)}
