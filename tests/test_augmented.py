@@ -7,10 +7,12 @@ import os
 import pickle
 import warnings
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from dallm import Ack, Augmented, Cohort, Feature, FeatureSet, fill_values, make_cohort
@@ -280,6 +282,56 @@ ODD = {
     "lists": [[1, 2], [3]],
     "control": ["a\x00\x07\r\nb", '"quoted", text'],
 }
+
+
+AWKWARD = {
+    "whole_or_none": pd.Series([1, None], dtype=object),
+    "nan_and_none": pd.Series([np.nan, None], dtype=object),
+    "tuples": pd.Series([(1, 2), None], dtype=object),
+    "dicts": pd.Series([{"a": 1}, {2: None}], dtype=object),
+    "sets": pd.Series([{1}, None], dtype=object),
+    "exact": pd.Series([Decimal("1.10"), Decimal("2")], dtype=object),
+    "dates_or_text": pd.Series([pd.Timestamp("2020-01-01", tz="Europe/Paris"), "unknown"], dtype=object),
+    "complex": [1j, 2.0],
+    "sparse": pd.arrays.SparseArray([0.0, 1.0]),
+    "text": pd.array(["a", None], dtype=pd.StringDtype("pyarrow")),
+    "text_of_python": pd.array(["a", None], dtype=pd.StringDtype("python")),
+    "arrow_text": pd.array(["a", None], dtype=pd.ArrowDtype(pa.string())),
+    "arrow_lists": pd.array([[1], None], dtype=pd.ArrowDtype(pa.list_(pa.int64()))),
+    "any_levels": pd.Categorical([1, "a"], categories=["a", 1]),
+}
+
+
+@pytest.mark.parametrize("column", AWKWARD)
+def test__save_load__awkward_column__comes_back_equal_and_of_the_same_types(tmp_path, column):
+    cohort = cohort_of(**{column: AWKWARD[column]})
+    result = augmented_of(cohort)
+    result.save(tmp_path)
+    again = Augmented.load(tmp_path).cohort.frame
+    equal(again, cohort.frame)
+    assert list(map(type, again[column])) == list(map(type, cohort.frame[column]))
+    assert len(pd.read_parquet(tmp_path / "augmented.parquet")) == 2
+
+
+def test__save_load__category_of_whole_numbers_and_none__keeps_its_levels(tmp_path):
+    frame = pd.DataFrame({"case": [1, 2], "stage": pd.Series([1, None], dtype=object)})
+    result = augmented_of(Cohort(frame, id="case", categorical="stage"), drafts={})
+    result.save(tmp_path)
+    equal(Augmented.load(tmp_path).X("original"), result.X("original"))
+
+
+def test__save__object_that_no_file_holds__names_the_column_and_no_cell(tmp_path):
+    result = augmented_of(cohort_of(where=[Path("/secret"), None]))
+    with pytest.raises(OutputError, match="Column 'where' holds values of type PosixPath") as caught:
+        result.save(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test__save__attributes_of_the_users_frame__do_not_matter(tmp_path):
+    cohort = cohort_of()
+    cohort.frame.attrs["source"] = object()
+    augmented_of(cohort).save(tmp_path)
+    equal(Augmented.load(tmp_path).cohort.frame, cohort.frame)
 
 
 @pytest.mark.parametrize("ids", [("a", "é"), (7, 3), (10.0, 11.0), ("007", "7"), (1, "b"), (2**70, 2)])

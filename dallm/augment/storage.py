@@ -1,7 +1,6 @@
 """An :class:`~dallm.augment.augmented.Augmented` on disk: one folder of Parquet and JSON files.
 
-Parquet does not keep everything that pandas tells apart (columns of mixed types, categories that are numbers,
-``None`` beside ``NaN``); ``cohort.json`` notes what it loses, so that what is loaded equals what was saved.
+``cohort.json`` notes what ``cohort.parquet`` does not keep, so that what is loaded equals what was saved.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from dallm.augment.cells import sorted_categorical
 from dallm.augment.columns import codes_of
+from dallm.augment.parquet_columns import noted, readable, restored
 from dallm.cohort import Cohort
 from dallm.engines.base import SOURCES, STATUSES
 from dallm.errors import DallmError, OutputError, ReaderError
@@ -28,7 +27,6 @@ FORMAT = "dallm cohort"
 VERSION = 1
 _CATEGORICAL_CELLS = ("value", "reason", "rationale", "engine", "model", "prompt_sha256")
 _CATEGORICAL_EVIDENCE = ("field", "assertion", "rule")
-_MISSING: dict[str, Any] = {"none": None, "nan": np.nan, "NA": pd.NA, "NaT": pd.NaT}
 
 
 def save(augmented: Augmented, folder: Path) -> Path:
@@ -87,7 +85,7 @@ def load(folder: Path) -> dict[str, Any]:
 
 def save_cohort(cohort: Cohort, folder: Path) -> None:
     """Write ``cohort.parquet`` and ``cohort.json`` (the roles) to `folder`."""
-    columns = write_frame(cohort.frame, folder / "cohort.parquet")
+    columns = write_frame(cohort.frame, folder / "cohort.parquet", exact=True)
     roles = {
         "id": cohort.id,
         "group": cohort.group,
@@ -112,91 +110,54 @@ def load_cohort(folder: Path) -> Cohort:
     for column, note in about.get("columns", {}).items():
         if column not in frame.columns:
             raise ReaderError(f"{str(folder / 'cohort.parquet')!r} lacks the column {column!r}.")
-        frame[column] = _restored(frame[column], note)
+        frame[column] = restored(frame[column], note)
     return Cohort.quietly(frame, **about["roles"], notes=about.get("notes", ()))
 
 
-def write_frame(frame: pd.DataFrame, path: Path) -> dict[str, dict[str, Any]]:
+def write_frame(frame: pd.DataFrame, path: Path, *, exact: bool = False) -> dict[str, dict[str, Any]]:
     """Write a table as Parquet and return, by column, what Parquet does not keep.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : Path
+    exact : bool, default=False
+        Whether columns that Parquet would change are coded, to be restored by what is returned; else they
+        are written as text, for other programs to read, and nothing is returned.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or a column holds what no Parquet file can.
+        If the file cannot be written, or a column holds what no Parquet file can; the message names it.
     """
     notes: dict[str, dict[str, Any]] = {}
     ready = frame.copy(deep=False)
+    ready.attrs = {}  # a user's own objects, which no file need be able to hold
     for column in frame.columns:
-        note, values = _noted(frame[column])
-        notes[column] = note
+        if exact:
+            notes[column], values = noted(frame[column])
+        else:
+            values = readable(frame[column])
         if values is not None:
             ready[column] = values
     try:
         with replacing(path) as part:
             ready.to_parquet(part, engine="pyarrow")
-    except (ValueError, TypeError, ArithmeticError) as error:  # pyarrow's own errors derive from these
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        NotImplementedError,
+    ) as error:  # bases of pyarrow's errors
         if isinstance(error, DallmError):
             raise
-        raise OutputError(f"Cannot write {str(path)!r} as Parquet: {str(error)[:200]}") from error
+        named = [text for text in map(str, error.args) if text.startswith("Conversion failed for column")]
+        # the rest of pyarrow's message may quote a cell
+        why = named[-1] if named else type(error).__name__
+        raise OutputError(
+            f"Cannot write {str(path)!r} as Parquet ({why}). Make such a column text, or drop it."
+        ) from error
     return notes
-
-
-def _noted(values: pd.Series[Any]) -> tuple[dict[str, Any], pd.Series[Any] | None]:
-    """Return what must be known to restore a column, and what to write if that is not the column itself."""
-    note: dict[str, Any] = {"dtype": str(values.dtype)}
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        categories = values.cat.categories
-        if categories.inferred_type in ("string", "integer", "floating", "boolean", "empty"):
-            note |= {
-                "categories": categories.tolist(),
-                "categories_dtype": str(categories.dtype),
-                "ordered": bool(values.cat.ordered),
-            }
-        return note, None
-    if values.dtype != object:
-        return note, None
-    missing = values.isna()
-    marks = {_mark(v) for v in values[missing]}
-    note["missing"] = marks.pop() if len(marks) == 1 else "none"
-    present = values[~missing]
-    kind = pd.api.types.infer_dtype(present, skipna=False)
-    too_large = kind == "integer" and any(not -(2**63) <= v < 2**63 for v in present)
-    if not too_large and kind not in ("mixed-integer", "mixed-integer-float", "mixed"):
-        return note, None
-    if not all(isinstance(v, (str, int, float, bool, np.generic)) for v in present):
-        # Parquet has a type for lists, but reads arrays
-        note["lists"] = all(isinstance(v, list) for v in present)
-        return note, None
-    note["json"] = True
-    coded = values.copy()
-    coded[missing] = None
-    coded[~missing] = [json.dumps(v.item() if isinstance(v, np.generic) else v) for v in present]
-    return note, coded
-
-
-def _restored(values: pd.Series[Any], note: dict[str, Any]) -> pd.Series[Any]:
-    if "categories" in note:
-        categories = pd.Index(note["categories"], dtype=note["categories_dtype"])
-        dtype = pd.CategoricalDtype(categories, ordered=note["ordered"])
-        return values.astype(dtype)
-    if note["dtype"] == "object":
-        items = values.astype(object)
-        if note.get("json"):
-            items = items.map(json.loads, na_action="ignore").astype(object)
-        if note.get("lists"):
-            items = items.map(lambda v: v.tolist(), na_action="ignore")
-        missing = items.isna().to_numpy()
-        restored = np.empty(len(items), dtype=object)
-        restored[:] = items.tolist()
-        restored[missing] = _MISSING[note.get("missing", "none")]
-        return pd.Series(restored, index=values.index, dtype=object)
-    return values if str(values.dtype) == note["dtype"] else values.astype(note["dtype"])
-
-
-def _mark(missing: object) -> str:
-    if missing is None:
-        return "none"
-    return "NA" if missing is pd.NA else "NaT" if missing is pd.NaT else "nan"
 
 
 def _texts(categories: tuple[str, ...]) -> pd.Index[Any]:
