@@ -38,7 +38,7 @@ def read_ids(values: pd.Series[Any]) -> pd.Index[Any]:
         first = ids[twice].tolist()[0]  # as a plain Python value, which reads well in the message
         rows = np.flatnonzero(ids == first)
         raise CohortError(
-            f"id column {column!r}: {first!r} stands in {len(rows)} rows ({listed(rows)}); "
+            f"id column {column!r}: {_named(first)} stands in {len(rows)} rows ({listed(rows)}); "
             f"{count(ids[twice].nunique(), 'id')} more than once in all. Each case needs an id of its own."
         )
     return ids
@@ -53,6 +53,11 @@ def _plain_ids(values: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return _whole_ids(values)
     kinds = {type(v) for v in values}
+    odd = sorted(k.__name__ for k in kinds if issubclass(k, (bytes, list, dict, set, np.ndarray)))
+    if odd:
+        raise CohortError(
+            f"id column {column!r} holds values of type {odd[0]}; ids are whole numbers or text."
+        )
     if all(issubclass(k, (int, np.integer)) and k is not bool for k in kinds):
         numbers = [int(v) for v in values]
         if all(-(2**63) <= n < 2**63 for n in numbers):
@@ -86,6 +91,14 @@ def _id_text(value: object) -> str:
     # a mixed column reads 7 as 7.0 in some rows; as text they must not become two ids
     whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
     return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
+
+
+def _named(case_id: object) -> str:
+    # a report named as the id by mistake must not stand in the message
+    text = str(case_id)
+    return (
+        repr(case_id) if len(text) <= 64 and len(text.split()) <= 2 else f"a text of {len(text):,} characters"
+    )
 
 
 def count(number: int, what: str) -> str:

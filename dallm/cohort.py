@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import html
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -97,7 +98,7 @@ class Cohort:
             warnings.warn(
                 f"Impossible values are not used: {found}. See cohort.quality.",
                 DataQualityWarning,
-                stacklevel=2,
+                stacklevel=_level_outside(),
             )
 
     @classmethod
@@ -111,6 +112,8 @@ class Cohort:
         self.frame: pd.DataFrame = frame.reset_index(drop=True)
         self.frame.columns = pd.Index(frame.columns.tolist())
         self._roles = roles
+        for column in self.frame.columns:
+            checks.check_text(self.frame[column])
         self.ids: pd.Index[Any] = read_ids(self.frame[roles.id])
         if roles.group is not None:
             checks.check_group(self.frame[roles.group])
@@ -272,6 +275,14 @@ class Cohort:
             total = int(self.quality["count"].sum())
             said.append(("quality", f"{total:,} impossible values not used; see cohort.quality"))
         return said
+
+
+def _level_outside() -> int:
+    """Return the `stacklevel` of the user's own line, past the reader that makes the cohort."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "dallm":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _without_nan(values: quality.Floats) -> list[CellValue]:

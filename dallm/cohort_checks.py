@@ -145,10 +145,18 @@ def check_report(values: pd.Series[Any]) -> None:
             f"report column {values.name!r}: row {row} holds {_kind(values.iloc[row])}, not text. "
             "Name a text column, or make it text with missing values left missing."
         )
-    for row, text in enumerate(objects(values)):
-        if text is not None and not text.isascii() and _SURROGATE.search(text):
+
+
+def check_text(values: pd.Series[Any]) -> None:
+    """Refuse half characters in any column: no file keeps them, and the result could not be saved."""
+    dtype = values.dtype
+    plain = isinstance(dtype, pd.StringDtype) and dtype.storage == "python"
+    if not plain and not pd.api.types.is_object_dtype(dtype):
+        return  # Arrow's text is UTF-8, which has none
+    for row, text in enumerate(values):
+        if isinstance(text, str) and not text.isascii() and _SURROGATE.search(text):
             raise CohortError(
-                f"report column {values.name!r}: row {row} holds half of a character (a lone surrogate), "
+                f"column {values.name!r}: row {row} holds half of a character (a lone surrogate), "
                 "which no file can keep; read the table with its right encoding."
             )
 
@@ -267,5 +275,9 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
-    return repr(text if len(text) <= 20 else text[:17] + "...")
+    """Return a cell as a message may show it: one word or a number; longer text may be a patient's."""
+    text = str(value).strip()
+    number = text[:1].isdigit() or text[:1] in "+-<>.~"
+    if len(text) <= 16 and (number or not re.search(r"\s", text)):
+        return repr(text)
+    return f"a text of {count(len(text), 'character')}"

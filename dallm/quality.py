@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dallm.errors import CohortError
+from dallm.features import normalise_name
 from dallm.vitals import Vital, known_vital
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -14,6 +16,11 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 COLUMNS = ("column", "problem", "count", "rows", "detail")
 _SHOWN_ROWS = 10
+_WHICH_OF_SEVERAL = frozenset(
+    "min max minimum maximum mean median avg average lowest highest worst first last initial baseline "
+    "triage admission adm arrival ed er icu ward hosp hospital body patient pt vital vitals sign signs "
+    "value raw measured degf degc fahrenheit celsius".split()
+)
 
 
 def inspect(values: dict[str, Floats], units: dict[str, str]) -> tuple[pd.DataFrame, dict[str, Mask]]:
@@ -47,7 +54,7 @@ def inspect(values: dict[str, Floats], units: dict[str, str]) -> tuple[pd.DataFr
     for column, v in values.items():
         infinite = np.isinf(v)
         note(column, "not_finite", infinite, f"{int(infinite.sum()):,} infinite values; set them to missing")
-        vital = known_vital(column)
+        vital = _measurement(column, units[column])
         if vital is not None:
             for problem, where, detail in _impossible(vital, column, v, units[column]):
                 note(column, problem, where, detail)
@@ -61,6 +68,22 @@ def inspect(values: dict[str, Floats], units: dict[str, str]) -> tuple[pd.DataFr
                 f"{len(where):,} rows; neither value is used",
             )
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"count": "int64"}), bad
+
+
+def _measurement(column: str, unit: str) -> Vital | None:
+    """Return what a column measures, also where its name says which of several values it holds."""
+    vital = known_vital(column)
+    if vital is not None:
+        return vital
+    words = normalise_name(column).split()
+    plain = " ".join(w for w in words if w not in _WHICH_OF_SEVERAL)
+    vital = known_vital(plain) if plain else None
+    try:
+        if vital is not None:
+            vital.unit_of(unit)
+    except CohortError:
+        return None  # the name may mean something else; only a known name makes the unit a mistake
+    return vital
 
 
 def _impossible(vital: Vital, column: str, v: Floats, unit: str) -> list[tuple[str, Mask, str]]:

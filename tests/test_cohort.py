@@ -86,8 +86,10 @@ REFUSED = [
     ({}, {"targets": "findings"}, "'findings' is named twice, as report and targets.*target"),
     ({"findings": ["x", 7, "y"]}, {}, "report column 'findings': row 1 holds a value of type int"),
     ({"findings": ["x", "y", "\ud800"]}, {}, "row 2 holds half of a character"),
+    ({"note": ["x", "\ud800", "y"]}, {}, "column 'note': row 1 holds half of a character"),
+    ({"case": [b"a", b"b", b"c"]}, {}, "id column 'case' holds values of type bytes"),
     ({"impression": [1.0, 2.0, 3.0]}, {}, "report column 'impression': row 0"),
-    ({"score": [1, "two hundred and twenty-two", "x"]}, {}, r"2 values.*row 1: 'two hundred and t\.\.\.'"),
+    ({"score": [1, "two hundred and twenty-two", "x"]}, {}, "2 values.*row 1: a text of 26 characters"),
     ({"score": ["1", "2", "3"]}, {}, r"'score': 3 numbers written as text.*row 0.*pd\.to_numeric"),
     ({"score": [True, False, True]}, {}, "'score': row 0 holds a value of type bool"),
     ({"gender": ["F", ["M"], "F"]}, {}, "categorical column 'gender': row 1 holds a value of type list"),
@@ -151,6 +153,20 @@ def test__ids__mixed_types_that_are_one_id__are_refused():
         make(table(case=[1, "1", "x"]))
 
 
+@pytest.mark.parametrize("role", [{"id": "note"}, {"numeric": {"note": "%"}}, {"targets": "note"}])
+def test__cohort__report_named_in_a_wrong_role__is_not_quoted(role):
+    frame = table(note=["John Doe, 61, seen for effusion"] * 3)
+    with pytest.raises(CohortError, match="a text of 31 characters") as caught:
+        Cohort(frame, **{"id": "case", **role})
+    assert "John" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["high", "98,6 F", ">100"])
+def test__cohort__short_cell_of_a_numeric_column__is_shown(cell):
+    with pytest.raises(CohortError, match=f"row 1: '{cell}'"):
+        make(table(score=["1", cell, "3"]))
+
+
 @pytest.mark.parametrize("values", [[0, 1, None], [True, False, True], [0.0, 1.0, np.nan]])
 def test__target__boolean_like__is_accepted(values):
     assert make(table(effusion=values)).targets == ("effusion",)
@@ -209,6 +225,28 @@ def test__quality__impossible_value__is_reported_with_rows(column, unit, values,
     )
     used = cohort.measured()[column]
     assert set(np.flatnonzero(used.isna())) == set(rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "unit", "value", "problem"),
+    [
+        ("Temp_triage", "degF", 37.0, "looks_like_degC"),
+        ("max body temperature", "degC", 98.6, "looks_like_degF"),
+        ("heart_rate_min", "/min", 0, "impossible"),
+        ("spo2_first", "%", 0.97, "looks_like_fraction"),
+    ],
+)
+def test__quality__one_of_several_values__is_known_by_its_name_too(column, unit, value, problem):
+    with pytest.warns(DataQualityWarning):
+        cohort = Cohort(vitals_table(**{column: [value]}), id="case", numeric={column: unit})
+    assert cohort.quality["problem"].tolist() == [problem]
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"), [("temp_change", "degF"), ("heart_rate_min", "ms"), ("first", "1"), ("er", "%")]
+)
+def test__quality__name_that_means_something_else__is_let_be(column, unit):
+    assert Cohort(vitals_table(**{column: [1.0]}), id="case", numeric={column: unit}).quality.empty
 
 
 def test__quality__systolic_not_above_diastolic__uses_neither_in_any_unit():
