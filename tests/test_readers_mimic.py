@@ -197,6 +197,8 @@ def test__read_mimic__subjects__keeps_these_patients(tree):
         ({"files": {"triag": "x"}}, "Did you mean 'triage'"),
         ({"files": {"triage": "nowhere.csv"}}, "there is no such file"),
         ({"subjects": [1]}, "No case is left"),
+        ({"subjects": ["p10"]}, "subjects must be patients' ids"),
+        ({"reflacx_threshold": "3"}, "reflacx_threshold must be"),
     ],
 )
 def test__read_mimic__wrong_argument__is_refused_with_the_way_out(tree, arguments, said):
@@ -237,6 +239,39 @@ def test__read_mimic__broken_rows__are_passed_over_and_named(tree):
     told = note(cohort, "triage.csv.gz")
     assert "passed over 1 broken rows (line 8 has 2 cells)" in told
     assert "1 values of 'heartrate' cannot be read as number" in told
+
+
+@pytest.mark.parametrize(
+    ("part", "row", "said"),
+    [
+        (
+            mimic_tree.ED / "triage.csv.gz",
+            "12000001,32000001,98.4,80,18,40,120,70,0,3,\n",
+            "stay_id 32000001",
+        ),
+        (mimic_tree.HOSP / "patients.csv.gz", "12000001,F,20,2180,x,\n", "subject_id 12000001"),
+    ],
+)
+def test__read_mimic__rows_that_contradict_each_other__are_refused_not_chosen_from(tree, part, row, said):
+    file = tree / part
+    rows = gzip.decompress(file.read_bytes()).decode()
+    file.write_bytes(gzip.compress((rows + rows.splitlines()[1] + "\n").encode()))
+    assert 52000001 in dallm.read_mimic(tree).ids, "the same row twice says the same"
+    file.write_bytes(gzip.compress((rows + row).encode()))
+    with pytest.raises(ReaderError, match=f"{said} comes twice, with different values"):
+        dallm.read_mimic(tree)
+
+
+def test__read_mimic__one_subject_as_a_number__is_taken(tree):
+    assert list(dallm.read_mimic(tree, subjects=12000009).ids) == [52000007]
+
+
+def test__read_mimic__warning__points_to_the_users_line(tree):
+    file = tree / mimic_tree.ED / "triage.csv.gz"
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()).replace(b"98.4,80", b"36.9,80")))
+    with pytest.warns(dallm.errors.DataQualityWarning, match="look like degC") as caught:
+        dallm.read_mimic(tree)
+    assert [w.filename for w in caught] == [__file__]
 
 
 def test__read_mimic__certainty_out_of_range__is_refused(tree):

@@ -146,6 +146,15 @@ def test__read_table__workbook_of_several_sheets__takes_the_one_with_the_id(tmp_
         dallm.read_table(tmp_path / "t.xlsx", id="case", sheet="Case")
 
 
+@pytest.mark.parametrize(
+    "text", ['{"case": 1, "note": "a", "note": "b"}', '[{"case": 1, "note": "a", "note": "b"}]']
+)
+def test__read_table__json_key_twice__is_refused(tmp_path, text):
+    (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(ReaderError, match="'note' comes twice in one object"):
+        dallm.read_table(tmp_path / "a.jsonl", id="case")
+
+
 def test__read_table__lone_surrogate_in_json__is_mended_and_told(tmp_path):
     path = write(tmp_path, "t.jsonl", '{"uid": 1, "findings": "a\\ud800b"}\n')
     cohort = dallm.read_table(path, id="uid", report="findings")

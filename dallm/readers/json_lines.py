@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def _mend_surrogates(cells: pd.Series[Any]) -> int:
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=partial(_once, path, f"line {number}"))
     except json.JSONDecodeError as error:
         raise ReaderError(
             f"{str(path)!r}, line {number} is no JSON: {error.msg} at column {error.colno}."
@@ -70,9 +71,19 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     return value
 
 
+def _once(path: Path, where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs; of a key that comes twice the first value would be lost in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ReaderError(f"{str(path)!r}, {where}: {twice!r} comes twice in one object; keep one.")
+    return found
+
+
 def _from_array(path: Path, content: str) -> list[tuple[int, dict[str, Any]]]:
     try:
-        values = json.loads(content)
+        values = json.loads(content, object_pairs_hook=partial(_once, path, "one of its objects"))
     except json.JSONDecodeError as error:
         raise ReaderError(f"{str(path)!r}, line {error.lineno} is no JSON: {error.msg}.") from error
     for position, value in enumerate(values):

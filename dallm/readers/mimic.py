@@ -96,11 +96,21 @@ def read_mimic(
     found = find_mimic_files(root, files or {}, notes)
     chosen = choose_targets(targets, found, notes)
     required = requirements(require, found, chosen)
-    wanted = None if subjects is None else {int(s) for s in subjects}
+    wanted = _patients(subjects)
     frame = CaseBuilder(found, chosen, settings, required, wanted, vitals, notes).build()
     frame = _in_order(frame, chosen)
     notes.append(f"Cohort: {len(frame):,} cases of {frame['subject_id'].nunique():,} patients.")
     return build_cohort(frame, _roles(frame, chosen), data_use=data_use, notes=notes, verbose=verbose)
+
+
+def _patients(subjects: Iterable[int] | None) -> set[int] | None:
+    if subjects is None:
+        return None
+    given = list(subjects) if isinstance(subjects, Iterable) and not isinstance(subjects, str) else [subjects]
+    try:
+        return {int(s) for s in given}
+    except (TypeError, ValueError):
+        raise ReaderError("subjects must be patients' ids, whole numbers such as [10000032].") from None
 
 
 def _in_order(frame: pd.DataFrame, chosen: list[Target]) -> pd.DataFrame:

@@ -280,7 +280,6 @@ class CaseBuilder:
         stays = self._edstays(set(cases["subject_id"].tolist()))
         matched = joins.match_stays(cases, stays)
         count, undated = matched["n_stays"], cases["study_time"].isna()
-        count, undated = matched["n_stays"], cases["study_time"].isna()
         one = count == 1
         none, visited = (count == 0) & ~undated, cases["subject_id"].isin(stays["subject_id"])
         fell_out = [
@@ -315,7 +314,7 @@ class CaseBuilder:
         stays = set(cases["stay_id"].dropna().tolist())
         kinds: dict[str, Kind] = {"stay_id": "key", **dict.fromkeys(VITALS, "number")}
         triage = read_columns(path, kinds, self.notes, keep=self._keep(stays, "stay_id"))
-        triage = triage.drop_duplicates("stay_id").set_index("stay_id")
+        triage = _one_row_each(triage, "stay_id", path)
         values = triage.reindex(cases["stay_id"])
         for vital in VITALS:
             cases[vital] = values[vital].astype("Float64").array
@@ -362,7 +361,7 @@ class CaseBuilder:
         }
         subjects = set(cases["subject_id"].tolist())
         patients = read_columns(path, kinds, self.notes, keep=self._keep(subjects))
-        patients = patients.drop_duplicates("subject_id").set_index("subject_id")
+        patients = _one_row_each(patients, "subject_id", path)
         own = patients.reindex(cases["subject_id"]).set_axis(cases.index)
         cases["age"] = joins.age_at(cases[when].dt.year, own["anchor_age"], own["anchor_year"])
         stated = cases["gender"] if "gender" in cases else pd.Series(pd.NA, index=cases.index, dtype="string")
@@ -391,3 +390,21 @@ class CaseBuilder:
         if "report" not in self.required:
             return cases
         return self._drop(cases, texts.notna().any(axis=1), "no study has a report")
+
+
+def _one_row_each(table: pd.DataFrame, key: str, path: Path) -> pd.DataFrame:
+    """Index a table by its key; rows that come twice and agree are one.
+
+    Raises
+    ------
+    ReaderError
+        If they disagree: which is right cannot be told.
+    """
+    table = table.drop_duplicates()
+    twice = table[key].duplicated()
+    if twice.any():
+        raise ReaderError(
+            f"{path.name}: {key} {table[key][twice].iloc[0]} comes twice, with different values; "
+            f"{int(twice.sum()):,} such rows in all. The table is broken, or two releases were joined."
+        )
+    return table.set_index(key)

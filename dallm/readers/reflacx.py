@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -157,7 +158,8 @@ def check_settings(threshold: float, rule: str) -> None:
         raise ReaderError(
             f"reflacx_rule must be one of {list(RULES)}, got {rule!r}.{did_you_mean(rule, RULES)}"
         )
-    if isinstance(threshold, bool) or not 0 < threshold <= HIGHEST:
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not number or not 0 < threshold <= HIGHEST:
         raise ReaderError(
             f"reflacx_threshold must be above 0 and at most {HIGHEST} (the certainty from which a reading "
             f"counts as positive), got {threshold!r}."
