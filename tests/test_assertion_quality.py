@@ -20,6 +20,8 @@ def f1_of_negated(name):
 
 
 # The figures themselves stand in docs/assertion.md; the floors leave room for one or two sentences.
-@pytest.mark.parametrize(("name", "floor"), [("assertion_dev.jsonl", 0.965), ("assertion_check.jsonl", 0.925)])
+@pytest.mark.parametrize(
+    ("name", "floor"), [("assertion_dev.jsonl", 0.965), ("assertion_check.jsonl", 0.925)]
+)
 def test__assertion_of__annotated_sentences__f1_of_negated_above_floor(name, floor):
     assert f1_of_negated(name) >= floor

@@ -11,6 +11,7 @@ from dallm.engines.extractive.text import Tokens
 from dallm.engines.extractive.triggers import Kind, Trigger, TriggerTable, trigger_table
 
 _REACH: dict[str, int] = {"possible": 14, "hypothetical": 25, "historical": 25, "resolved": 8, "negated": 60}
+_LISTING = frozenset((",", "and", ";", "with"))
 _REACH_BACK = {"historical": 3, "negated": 24}
 _NEAR_BACK = 12
 # "resolution of", "history of" and the like are weaker than a negation that stands before them.
@@ -123,6 +124,8 @@ class Scope:
             if found.end <= start:
                 if self._two_way(found, kind) and not self._leads(found):
                     return False
+                if self.table.brief and " ".join(self.words[found.start : found.end]) in self.table.brief:
+                    return not any(word in _LISTING for word in self.words[found.end : start])
                 return start - found.end <= _REACH[kind] and self._reach.forward(found, kind, start, end)
             if kind != "negated":
                 return False

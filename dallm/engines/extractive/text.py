@@ -21,6 +21,7 @@ _DASHES = frozenset(("-", "–", "−"))
 _ABBREVIATIONS = frozenset(
     "dr mr mrs ms vs approx e.g i.e etc st fig resp temp pt no. dept incl min max sec hr yr wk mo".split()
 )
+_BEFORE_INITIALS = frozenset(("dr", "drs", "mr", "mrs", "ms", "by", "md"))
 _ABBREVIATED = 1 + max(map(len, _ABBREVIATIONS))
 _BREAK = re.compile(
     r"[.!]+(?=\s|$|[A-Z(])"  # a full stop, also where the space after it was lost
@@ -177,7 +178,11 @@ def _is_break(text: str, match: re.Match[str], begin: int) -> bool:
         word = text[word_start:at].lower().lstrip("(")
         if word in _ABBREVIATIONS:
             return False
-        return not (len(word) == 1 and word.isalpha() and match.end() < len(text) and text[at - 1].isupper())
+        if len(word) != 1 or not text[at - 1].isupper():
+            return True
+        # an initial: "read by A. Smith", but "102.4 F." and "vitamin C." end there
+        before = text[max(begin, word_start - 8) : word_start].split()
+        return bool(before) and before[-1].lower().strip(".") not in _BEFORE_INITIALS and len(before[-1]) > 2
     if mark == "\n" and match.end() < len(text):
         # short stretches only: a copy of the rest at every line would make a long text quadratic
         rest = text[match.end() : match.end() + 80].lstrip(" \t")

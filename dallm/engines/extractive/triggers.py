@@ -54,6 +54,7 @@ class TriggerTable:
     speaks: frozenset[str]
     accompanied: frozenset[str]
     narrowing: frozenset[str]
+    brief: frozenset[str]
     slips: dict[str, str]
 
 
@@ -122,6 +123,7 @@ def trigger_table() -> TriggerTable:
         deniers=frozenset(table["scope"]["deniers"]),
         speaks=frozenset(table["other_person"]["speaks"]),
         accompanied=frozenset(table["other_person"]["accompanied"]),
+        brief=frozenset(table["scope"]["brief"]),
         narrowing=frozenset(table["scope"]["narrowing"]),
         slips=slips_of((w for w in trie.words() if len(w) >= _SLIP_LENGTH and w.isalpha()), trie.words()),
     )
