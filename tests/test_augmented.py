@@ -256,6 +256,14 @@ def test__case_and_conflicts__show_cells_with_quotes():
         result.case(1)
 
 
+@pytest.mark.parametrize(
+    ("ids", "asked", "said"), [((1, 2), "1", "whole numbers, not str"), (("1", "2"), 1, "text, not int")]
+)
+def test__case__id_of_another_type__says_which_is_wanted(ids, asked, said):
+    with pytest.raises(CohortError, match=f"no case {asked!r}. Its ids are {said}"):
+        augmented_of(cohort_of(ids)).case(asked)
+
+
 def test__tables__of_another_cohort__are_refused():
     result = augmented_of()
     args = (result.cohort, FEATURES)

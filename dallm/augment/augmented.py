@@ -7,6 +7,7 @@ import html
 import platform
 import warnings
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -206,6 +207,10 @@ class Augmented:
         position = int(positions[0])
         if position < 0:
             near = did_you_mean(case_id, self.cohort.ids[:10_000])
+            whole = pd.api.types.is_integer_dtype(self.cohort.ids.dtype)
+            if not isinstance(case_id, Integral if whole else str):  # numpy's whole numbers are Integral too
+                wanted = "whole numbers" if whole else "text"
+                near = f" Its ids are {wanted}, not {type(case_id).__name__}."
             raise CohortError(f"The cohort has no case {case_id!r}.{near}")
         width = len(self.features)
         cells = self.cells.iloc[position * width : (position + 1) * width]
