@@ -7,9 +7,11 @@ import json
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +187,34 @@ def test__search__odd_query__is_text_only(tmp_path, notes, query):
         assert store.search(query) == []
 
 
+def test__search__half_a_character__reaches_no_tokeniser(tmp_path, notes):
+    class Strict(ToyEncoder):
+        def encode(self, sentences: list[str]) -> np.ndarray:
+            assert all(s.encode("utf-8") for s in sentences)
+            return super().encode(sentences)
+
+    with LocalStore(tmp_path / "s", encoder=Strict()) as store:
+        dallm.ingest(store, dallm.Folder(notes))
+        assert found(store, "\ud83d mucus", k=1) == ["a.md"]
+
+
+def test__search__same_passage_in_several_files__is_one_hit(tmp_path, notes):
+    for name in ("c.md", "d.md", "e.md"):
+        (notes / name).write_bytes((notes / "a.md").read_bytes())
+    with LocalStore(tmp_path / "s", encoder=ToyEncoder()) as store:
+        dallm.ingest(store, dallm.Folder(notes))
+        assert found(store, "mucus", k=2) == ["a.md", "b.md"]
+        assert len(store.search("mucus", k=40_000)) == 2
+
+
+def test__search__more_hits_than_a_statement_takes_values__gives_all(tmp_path):
+    sections = tuple(Section(f"Part {i}", f"Cough number {i} is felt.") for i in range(2_000))
+    with LocalStore(tmp_path / "s", encoder=None) as store:
+        store._db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        store.write([Document("Cough", sections, "notes", "a.md")])
+        assert len(store.search("cough", k=5_000)) == 2_000
+
+
 @pytest.mark.parametrize("k", [0, -1, 1.5, True])
 def test__search__bad_k__is_refused(tmp_path, k):
     with LocalStore(tmp_path / "s", encoder=None) as store, pytest.raises(UserError, match="k is the number"):
@@ -358,6 +388,35 @@ def test__ingest__killed_in_the_middle__stays_readable_and_is_completed(tmp_path
     assert partial
     subprocess.run(command, check=True, timeout=120)
     assert content(path) == content(tmp_path / "whole")
+
+
+def test__open__killed_before_the_tables_were_made__is_made_good(tmp_path):
+    (tmp_path / "s").mkdir()
+    with closing(sqlite3.connect(tmp_path / "s" / "store.sqlite")) as begun:
+        begun.execute("pragma journal_mode = wal")
+    with pytest.raises(StoreError, match="no store in"):
+        LocalStore(tmp_path / "s", encoder=None, read_only=True)
+    with LocalStore(tmp_path / "s", encoder=None) as store:
+        assert len(store.manifest()) == 0
+
+
+OPEN = """
+import sys, time
+from dallm.knowledge.stores.local import LocalStore
+for place in sys.argv[2:]:
+    while time.time() < float(sys.argv[1]):
+        pass
+    LocalStore(place, encoder=None).close()
+"""
+
+
+def test__open__several_processes_make_one_store__all_open_it(tmp_path):
+    places = [str(tmp_path / f"s{i}") for i in range(60)]
+    command = [sys.executable, "-c", OPEN, str(time.time() + 3), *places]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
 
 
 def _passages(path: Path) -> int:

@@ -79,6 +79,8 @@ class TextEncoder:
         """
         if self._encoder is None:
             self._encoder = self._load()
+        # half a character of a broken text, which tokenisers refuse
+        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         try:
             raw = self._encoder.encode(list(texts), show_progress_bar=False)  # type: ignore[call-arg]
         except TypeError:  # not a SentenceTransformer: the plain call is the contract

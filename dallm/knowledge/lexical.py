@@ -55,7 +55,7 @@ def terms(text: str) -> list[str]:
 
 def term_ids(text: str) -> NDArray[np.uint32]:
     """Return the hashes of a text's terms, in order; a store keeps these instead of a vocabulary."""
-    return np.fromiter((zlib.crc32(t.encode()) for t in terms(text)), dtype=np.uint32)
+    return np.fromiter((zlib.crc32(t.encode("utf-8", "replace")) for t in terms(text)), dtype=np.uint32)
 
 
 class Bm25:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,8 @@ def connect(folder: Path, *, read_only: bool) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         text = str(error)
         if isinstance(error, sqlite3.OperationalError) and "not a database" not in text:
-            raise StoreError(f"The store {str(folder)!r} cannot be opened: {text}.") from error
+            hint = "" if read_only else " Where it may not be written to, open it with read_only=True."
+            raise StoreError(f"The store {str(folder)!r} cannot be opened: {text}.{hint}") from error
         raise StoreError(
             f"The store {str(folder)!r} is broken ({text}); ingest again into a new folder, or put back "
             "a copy."
@@ -79,7 +81,8 @@ def _check_place(folder: Path, path: Path, read_only: bool) -> None:
         raise StoreError(
             f"There is no store in {str(folder)!r}; make one with dallm.open_store and dallm.ingest."
         )
-    if folder.exists() and any(folder.iterdir()):
+    # another process may be making the store at this moment: its files are no strangers
+    if folder.exists() and any(not entry.name.startswith(FILE) for entry in folder.iterdir()):
         raise StoreError(
             f"The folder {str(folder)!r} holds other files and no store; name a new or an empty folder."
         )
@@ -100,19 +103,41 @@ def _opened(path: Path, *, read_only: bool) -> sqlite3.Connection:
             if log.exists() and log.stat().st_size:
                 raise
             return _checked(_plain(f"{uri}?immutable=1"), path)
-    new = not path.exists() or path.stat().st_size == 0
     connection = _plain(f"{uri}?mode=rwc")
-    if new:
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("begin immediate")
-        connection.execute(f"pragma application_id = {_APPLICATION}")
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            connection.execute(statement)
-        connection.execute("insert or ignore into meta values ('format', ?)", (FORMAT,))
-        connection.execute("commit")
-    connection.execute("pragma foreign_keys = on")
-    connection.execute("pragma synchronous = normal")
+    try:
+        _make_tables(connection)
+        connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma synchronous = normal")
+    except BaseException:
+        connection.close()
+        raise
     return _checked(connection, path)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables where the file has none, also where a process was killed before it made them."""
+    deadline = time.monotonic() + _WAIT_S
+    while _is_blank(connection):
+        try:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("begin immediate")
+            connection.execute(f"pragma application_id = {_APPLICATION}")
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                connection.execute(statement)
+            connection.execute("insert or ignore into meta values ('format', ?)", (FORMAT,))
+            connection.execute("commit")
+        except sqlite3.OperationalError as error:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            # SQLite does not wait for another process while it changes the journal's mode
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _is_blank(connection: sqlite3.Connection) -> bool:
+    application = connection.execute("pragma application_id").fetchone()[0]
+    return not application and not connection.execute("select count(*) from sqlite_master").fetchone()[0]
 
 
 def _plain(uri: str) -> sqlite3.Connection:
@@ -122,6 +147,11 @@ def _plain(uri: str) -> sqlite3.Connection:
 
 def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
+        if _is_blank(connection):
+            raise StoreError(
+                f"There is no store in {str(path.parent)!r} yet; make one with dallm.open_store and "
+                "dallm.ingest."
+            )
         ours = connection.execute("pragma application_id").fetchone()[0] == _APPLICATION
         if not ours:
             raise StoreError(f"{str(path)!r} is a database of another program, not a dallm store.")

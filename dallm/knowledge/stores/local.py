@@ -143,11 +143,15 @@ class LocalStore:
             if not len(rows) or not query.strip():
                 return []
             vector = self._encoded([query])[0] if index.has_vectors else None
-            best = index.best(query, vector, rows, k)
-            if condition is None and vector is None:  # words alone, and none in common
-                best = [(number, score) for number, score in best if score > 0]
-            found = self._fetch([number for number, _ in best])
-        return [Hit(passage, score) for passage, (_, score) in zip(found, best, strict=True)]
+            wider, hits = k, []
+            while True:
+                best = index.best(query, vector, rows, wider)
+                # words alone, and none in common
+                told = [(i, s) for i, s in best if s > 0 or condition is not None or vector is not None]
+                hits = self._hits(told)[:k]
+                if len(hits) == k or len(best) < wider:
+                    return hits
+                wider *= 2
 
     def manifest(self) -> pd.DataFrame:
         """Return one row per document: where it comes from, under which licence, what it is about."""
@@ -278,10 +282,20 @@ class LocalStore:
             self._index = SearchIndex(rows, version=version, dense=self._encoder is not None)
         return self._index
 
+    def _hits(self, best: list[tuple[int, float]]) -> list[Hit]:
+        """The passages with their scores; what stands in several files word by word is one hit."""
+        hits: dict[str, Hit] = {}
+        for passage, (_, score) in zip(self._fetch([number for number, _ in best]), best, strict=True):
+            hits.setdefault(passage.sha256, Hit(passage, score))
+        return list(hits.values())
+
     def _fetch(self, ids: list[int]) -> list[Passage]:
-        marks = ",".join("?" * len(ids))
-        rows = self._query(f"{_PASSAGE.replace('select ', 'select p.id, ', 1)} where p.id in ({marks})", ids)
-        found = {row[0]: _passage(row[1:]) for row in rows}
+        found: dict[int, Passage] = {}
+        for start in range(0, len(ids), 500):  # SQLite bounds how many values one statement takes
+            part = ids[start : start + 500]
+            marks = ",".join("?" * len(part))
+            sql = f"{_PASSAGE.replace('select ', 'select p.id, ', 1)} where p.id in ({marks})"
+            found |= {row[0]: _passage(row[1:]) for row in self._query(sql, part)}
         return [found[i] for i in ids]
 
     def _write_one(self, document: Document, pieces: list[Passage]) -> Written:
