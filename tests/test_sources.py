@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -134,6 +135,18 @@ def test__folder__broken_files__are_named_and_the_rest_goes_on(tmp_path):
     assert "no text layer" in problems["scan.pdf"]
 
 
+def test__folder__pipe__is_named_and_not_waited_for(tmp_path):
+    (tmp_path / "good.md").write_text("# Asthma\nWheezing.")
+    os.mkfifo(tmp_path / "pipe.md")
+    writer = os.open(tmp_path / "pipe.md", os.O_RDWR)  # so that a read of it would end at some time
+    os.write(writer, b"# Asthma\nPiped.")
+    closing = threading.Timer(5, os.close, [writer])
+    closing.daemon = True
+    closing.start()
+    documents, problems = read(tmp_path)
+    assert (list(documents), list(problems)) == (["good.md"], ["pipe.md"])
+
+
 def test__folder__link_in_a_circle__is_followed_once(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.md").write_text("# Asthma\nWheezing.")
@@ -218,6 +231,15 @@ def test__cut__no_sentence_end__is_split_all_the_same():
     passages = cut(Document("T", (Section("", text),), "s", "u"))
     assert max(len(p.text.split()) for p in passages) <= 150
     assert sum(len(p.text.split()) for p in passages) == 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 300_000, "胸腔积液是胸膜腔内的液体" * 2_000], ids=["one word", "no spaces"]
+)
+def test__cut__text_without_spaces__gives_short_passages(text):
+    passages = cut(Document("T", (Section("", text),), "s", "u"))
+    assert "".join(p.text for p in passages) == text
+    assert max(len(p.text) for p in passages) <= 6_000
 
 
 def test__cut__heading_that_names_a_condition__tags_the_passage():

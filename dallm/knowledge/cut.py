@@ -13,6 +13,8 @@ MOST_WORDS = 90
 """Passages hold at most about this many words: the best of 60, 90, 120 and 200 in benchmarks/retrieval.py."""
 
 _LONGEST_SENTENCE = 150
+# a run of forty characters counts as a word: scripts without spaces, and data, have no others
+_WORD = re.compile(r"\S{1,40}")
 _APPARATUS = re.compile(
     r"(references?|bibliography|external links|see also|further reading|notes and references|citations|"
     r"navigation( menu)?|table of contents|contents)",
@@ -70,7 +72,7 @@ def retrieval_text(passage: Passage) -> str:
 
 def _pieces(text: str, most_words: int) -> Iterator[str]:
     spans = [piece for start, end in sentence_spans(text) for piece in _bounded(text, start, end)]
-    counts = [len(text[start:end].split()) for start, end in spans]
+    counts = [sum(1 for _ in _WORD.finditer(text, start, end)) for start, end in spans]
     total = sum(counts)
     if not total:
         return
@@ -87,7 +89,7 @@ def _pieces(text: str, most_words: int) -> Iterator[str]:
 
 
 def _bounded(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    words = list(re.finditer(r"\S+", text[start:end]))
+    words = list(_WORD.finditer(text, start, end))
     for i in range(0, len(words), _LONGEST_SENTENCE):
         chunk = words[i : i + _LONGEST_SENTENCE]
-        yield start + chunk[0].start(), start + chunk[-1].end()
+        yield chunk[0].start(), chunk[-1].end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +102,10 @@ class Folder:
                 yield Problem(url, error.strerror or str(error) if isinstance(error, OSError) else str(error))
 
     def _document(self, url: str, path: Path, also: tuple[str, ...]) -> Document:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no ordinary file")  # a pipe would be waited for without end
+        size = status.st_size
         if size > _MOST_BYTES:
             raise ValueError(
                 f"it is {size / 2**20:.0f} MB large (at most {_MOST_BYTES // 2**20} MB are read)"
