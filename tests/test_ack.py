@@ -12,7 +12,7 @@ from dallm.ack.ack import CITATION, Ack, Answer, Citation
 from dallm.ack.queries import EXPERT_QUERIES, GROUPS, ExpertQuery, load_queries
 from dallm.engines.base import KnowledgeAnswer
 from dallm.engines.extractive.answer import answer
-from dallm.errors import UserError
+from dallm.errors import KnowledgeWarning, UserError
 from dallm.knowledge.passage import Hit, Passage
 from dallm.knowledge.sources.primer import NOTICE
 from dallm.knowledge.stores.local import LocalStore
@@ -44,7 +44,8 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ack(store):
-    return dallm.build_ack(store, [*store.conditions(), "sarcoidosis"])
+    with pytest.warns(KnowledgeWarning, match="holds nothing on 'sarcoidosis'"):
+        return dallm.build_ack(store, [*store.conditions(), "sarcoidosis"])
 
 
 def test__expert_queries__are_seven_in_the_groups_of_the_paper():
@@ -113,7 +114,8 @@ def test__build_ack__nothing_on_the_condition__says_so(ack):
 
 
 def test__build_ack__same_store__gives_the_same_digest(store, ack):
-    assert dallm.build_ack(store, ack.conditions).digest == ack.digest
+    with pytest.warns(KnowledgeWarning):
+        assert dallm.build_ack(store, ack.conditions).digest == ack.digest
 
 
 def test__build_ack__aliases_and_own_query__are_resolved(store):
@@ -159,6 +161,53 @@ def test__answer__two_passages__are_numbered_and_near_copies_are_said_once():
     given = answer("What causes asthma?", [one, two])
     assert given.text == "Smoke causes attacks at work. [1] Mites cause attacks at home. [2]"
     assert given.hits == (one, two)
+
+
+def test__answer__page_about_itself__is_no_answer():
+    page = hit(
+        "The frequency of a sign or symptom is usually listed as an estimate. This information comes from a "
+        "database. Wheezing and cough are usual.",
+        "What are the symptoms of asthma?",
+    )
+    empty = hit("The first number of the fraction is how many people had the symptom.", "Symptoms", 0.9)
+    given = answer("Which symptoms are most common in asthma?", [empty, page])
+    assert given.text == "Wheezing and cough are usual. [1]"
+    assert given.hits == (page,)
+
+
+def test__answer__advice_that_lists_symptoms__counts():
+    page = hit("See your doctor if you have a fever, chills, a cough or chest pain.", "Symptoms")
+    assert answer("Which symptoms are common in asthma?", [page]).hits == (page,)
+
+
+def test__answer__no_heading_promises_signs__takes_sentences_that_hold_several():
+    page = hit(
+        "Your doctor listens with a stethoscope for wheezing and crackles. The cost differs.",
+        "How is asthma diagnosed?",
+    )
+    given = answer("Which clinical signs on physical examination help to find asthma?", [page])
+    assert given.text == "Your doctor listens with a stethoscope for wheezing and crackles. [1]"
+
+
+def test__build_ack__page_on_a_rarer_kind__goes_after_the_condition_itself(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    text = "Symptoms most common in this pneumonia are cough and fever."
+    (notes / "rare.md").write_text(f"# Eosinophilic pneumonia\n\n## Symptoms\n\n{text}\n")
+    (notes / "own.md").write_text(
+        "# Pneumonia\n\n## Symptoms\n\nFever, chills and cough are common symptoms.\n"
+    )
+    with LocalStore(tmp_path / "s", encoder=None) as made:
+        dallm.ingest(made, dallm.Folder(notes))
+        question = EXPERT_QUERIES[0].question("pneumonia")
+        assert made.search(question, k=1)[0].passage.url == "rare.md"
+        found = dallm.build_ack(made, "pneumonia", EXPERT_QUERIES[:1], k=1).answers[0]
+    assert found.citations[0].url == "own.md"
+
+
+def test__build_ack__misspelled_condition__warns_with_the_near_name(store):
+    with pytest.warns(KnowledgeWarning, match="'atelectsis'.*Did you mean 'atelectasis'"):
+        dallm.build_ack(store, ["atelectsis"])
 
 
 def test__save_load__round_trip__is_equal(tmp_path, ack):
@@ -232,6 +281,12 @@ def test__to_markdown__references__are_numbered_once_per_condition_with_notice(a
     references = asthma.split("### References")[1].strip().splitlines()
     assert len(references) == 6  # two of the seven queries rest on one passage
     assert references[0].startswith("1. Asthma: Symptoms; dallm primer")
+
+
+def test__to_markdown__sentences_of_one_passage__are_cited_once():
+    one, two = (Citation(t, "", "s", f"{t}.md", "q", "q", t) for t in "ab")
+    made = Ack([Answer("asthma", "q", "g", "Q?", "A. [1] B. [1] C. [2] D. [1]", (one, two))])
+    assert "\nA. B. [1] C. [2] D. [1]\n" in made.to_markdown()
 
 
 def test__to_markdown_and_html__text_of_others__is_no_markup():

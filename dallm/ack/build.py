@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 
 from dallm.ack.ack import CITATION, NO_SUPPORT, Ack, Answer, Citation
 from dallm.ack.queries import EXPERT_QUERIES, ExpertQuery, check_queries
 from dallm.engines.base import Engine, KnowledgeAnswer
-from dallm.errors import UserError
-from dallm.knowledge.conditions import resolve_conditions
+from dallm.engines.extractive.answer import promises
+from dallm.errors import KnowledgeWarning, UserError, did_you_mean
+from dallm.knowledge.conditions import resolve_condition, resolve_conditions
 from dallm.knowledge.passage import Hit
 from dallm.knowledge.progress import progress_of
 from dallm.knowledge.stores.base import KnowledgeStore
+
+# the search ranks by words and meaning; of so many times more, title and heading then choose
+_WIDER = 5
+_OWN_TITLE, _HEADING = 0.15, 0.25  # in units of a hit's score, which runs from about 0 to 1
 
 
 def build_ack(
@@ -49,6 +55,11 @@ def build_ack(
     UserError
         If no condition is given, or `queries` or `k` cannot be used.
 
+    Warns
+    -----
+    KnowledgeWarning
+        If the store holds nothing on a condition.
+
     Examples
     --------
     >>> import tempfile, dallm
@@ -66,16 +77,39 @@ def build_ack(
         raise UserError(f"k is the number of passages, 1 or more; got {k!r}.")
     who = _engine(engine)
     covered = set(store.conditions())
+    _warn_of_gaps([condition for condition in listed if condition not in covered], covered)
     answers = []
     with progress_of("Answer", len(listed) * len(asked), show=progress) as step:
         for condition in listed:
             for query in asked:
                 question = query.question(condition)
-                hits = store.search(question, k=k, condition=condition) if condition in covered else []
+                hits = _hits(store, question, condition, k) if condition in covered else []
                 reason = "" if condition in covered else f"the store holds nothing on {condition}"
                 answers.append(_answer(condition, query, question, who.answer(question, hits), reason))
                 step(f"{condition}, {query.id}")
     return Ack(answers, who.name, who.model)
+
+
+def _warn_of_gaps(missing: Sequence[str], covered: Iterable[str]) -> None:
+    if missing:
+        near = did_you_mean(missing[0], sorted(covered))
+        warnings.warn(
+            f"The store holds nothing on {', '.join(map(repr, missing))}, so no question is answered "
+            f"about it.{near}",
+            KnowledgeWarning,
+            stacklevel=3,
+        )
+
+
+def _hits(store: KnowledgeStore, question: str, condition: str, k: int) -> list[Hit]:
+    """The best `k` passages: of the condition's own document, under a promising heading."""
+
+    def rank(hit: Hit) -> float:
+        own = resolve_condition(hit.passage.title or condition) == condition
+        return hit.score + _OWN_TITLE * own + _HEADING * promises(hit.passage.section, question)
+
+    found = store.search(question, k=_WIDER * k, condition=condition)
+    return sorted(found, key=rank, reverse=True)[:k]
 
 
 def _engine(engine: Engine | str | None) -> Engine:

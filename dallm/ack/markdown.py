@@ -10,6 +10,7 @@ from dallm.ack.ack import CITATION, NO_SUPPORT, Answer
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
 
+_AGAIN = re.compile(r" ?(\[\d+\])(?=[^\[\]]+\1)")
 _MARKUP = re.compile(r"([\\`*_<>#|])")
 
 
@@ -49,7 +50,9 @@ def _condition(answers: list[Answer]) -> list[str]:
 def _answer(answer: Answer, numbers: dict[int, int]) -> str:
     if not answer.text:
         return f"*No answer: {_plain(answer.reason or NO_SUPPORT)}.*"
-    return CITATION.sub(lambda m: f"[{numbers[int(m.group(1))]}]", _plain(answer.text))
+    text = CITATION.sub(lambda m: f"[{numbers[int(m.group(1))]}]", _plain(answer.text))
+    # sentences of one passage that follow each other are cited once, at their end
+    return _AGAIN.sub("", text)
 
 
 def _plain(text: str) -> str:

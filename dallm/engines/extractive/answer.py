@@ -42,8 +42,8 @@ _FOCUSES = (
         r"laborator|blood test|\btests?\b|biomarker",
         r"laborator|investigation|\btests?\b|diagnos|blood",
         r"work-?up|evaluation|findings",
-        r"\b(?:blood|serum|white|count|protein|culture|level|elevated|raised|assay|gas analysis|troponin|peptide|"
-        r"spirometry|creatinine|albumin|h(?:a)?emoglobin|sputum|d-dimer|antibod|enzyme|biopsy|cytology|"
+        r"\b(?:blood|serum|white|count|protein|culture|level|elevated|raised|assay|gas analysis|troponin|"
+        r"peptide|spirometry|creatinine|albumin|h(?:a)?emoglobin|sputum|d-dimer|antibod|enzyme|biopsy|cytology|"
         r"electrolyte|lactate|urine)",
     ),
     _focus(
@@ -101,7 +101,7 @@ _OF_THE_PAGE = re.compile(
     r"\b(?:see|call|ask|tell|talk to|contact|visit) (?:your|a|the) (?:doctor|health|physician)|"
     r"\b(?:animation|illustration|figure|video|picture|diagram|article|page|section|link)s? "
     r"(?:below|above|shows?|describes?|contains?)|\b(?:for more|more) information\b|\bthis information\b|"
-    r"\bclick\b|\b(?:for information on|visit)\b|human phenotype ontology|rare disease database|\bhealth topics\b|"
+    r"\bclick\b|\bfor information on\b|human phenotype ontology|rare disease database|"
     r"\bnumber of the fraction\b|\bfrequenc(?:y|ies)\b.{0,60}\b(?:sign|stud|available|means)|"
     r"\bsigns? or symptoms? (?:may be|occurs)\b|approximate number of patients"
 )
