@@ -58,6 +58,8 @@ class Analyser:
         return known
 
     def _analyse(self, sentence: str, role: str) -> tuple[Finding, ...]:
+        if not self.recogniser.may_mention(sentence):
+            return ()
         tokens = tokenise(sentence)
         mentions = self.recogniser.mentions(sentence, tokens)
         if not mentions:

@@ -98,6 +98,10 @@ class PatternSet:
                 self._trie.add(variant, number)
         return number
 
+    def anchors(self) -> set[tuple[str, ...]]:
+        """Return the phrases of which every match of a pattern holds one."""
+        return {words for words, slots in self._trie.phrases() if any(s in self._by_anchor for s in slots)}
+
     def words(self) -> set[str]:
         """Return every word that occurs in a pattern."""
         return self._trie.words()

@@ -58,6 +58,17 @@ class PhraseTrie(Generic[T]):
                 free = end
         return found
 
+    def phrases(self) -> Iterator[tuple[tuple[str, ...], list[T]]]:
+        """Yield every phrase with its payloads."""
+        stack: list[tuple[tuple[str, ...], dict[str, Any]]] = [((), self._root)]
+        while stack:
+            words, node = stack.pop()
+            for word, child in node.items():
+                if word == _END:
+                    yield words, node[_END]
+                else:
+                    stack.append(((*words, word), child))
+
     def words(self) -> set[str]:
         """Return every word that occurs in a phrase."""
         known: set[str] = set()

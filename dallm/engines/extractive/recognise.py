@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dallm.engines.extractive.measure import Measurement, age_of_person, is_unit, measure
 from dallm.engines.extractive.patterns import PatternSet, plural_forms
 from dallm.engines.extractive.phrases import PhraseTrie, slips_of
-from dallm.engines.extractive.text import Tokens, sentences, tokenise
+from dallm.engines.extractive.text import TOKEN, Tokens, sentences, tokenise
 from dallm.lexicon import Concept
 
 # Of shorter words, too many slips are words of their own. A letter replaced is not mended at any length:
@@ -188,6 +188,35 @@ class Recogniser:
         vocabulary = self._trie.words() | self._typed_trie.words() | self._patterns.words()
         words = {w for c in self.concepts for term in c.terms for w in tokenise(term).words}
         self._slips = slips_of((w for w in words if len(w) >= _SLIP_LENGTH and w.isalpha()), vocabulary)
+
+        self._keys = self._key_words()
+
+    def _key_words(self) -> frozenset[str]:
+        """Words of which a sentence must hold one if it mentions anything wanted: the longest of each phrase."""
+        phrases = {
+            words
+            for trie in (self._trie, self._typed_trie)
+            for words, terms in trie.phrases()
+            if any(term.concept in self._wanted for term in terms)
+        }
+        keys = {max(words, key=len) for words in phrases | self._patterns.anchors()}
+        return frozenset(keys | {slip for slip, word in self._slips.items() if word in keys})
+
+    def may_mention(self, text: str) -> bool:
+        """Whether a sentence holds a word without which it mentions nothing wanted; much cheaper than to look.
+
+        Examples
+        --------
+        >>> from dallm import Lexicon
+        >>> lexicon = Lexicon.default()
+        >>> recogniser = Recogniser(lexicon.concepts, lexicon.groups)
+        >>> recogniser.may_mention("Compared with yesterday."), recogniser.may_mention("Small effusion.")
+        (False, True)
+        """
+        lowered = text.lower()
+        if "'" in lowered or "’" in lowered:
+            return True  # a possessive is compared without its ending
+        return not self._keys.isdisjoint(TOKEN.findall(lowered))
 
     def _add(self, number: int, concept: Concept) -> None:
         trie = self._trie if concept.kind == "boolean" else self._typed_trie
