@@ -192,7 +192,7 @@ class Recogniser:
         self._keys = self._key_words()
 
     def _key_words(self) -> frozenset[str]:
-        """Words of which a sentence must hold one if it mentions anything wanted: the longest of each phrase."""
+        """The longest word of each phrase: what mentions anything wanted holds one of them."""
         phrases = {
             words
             for trie in (self._trie, self._typed_trie)
@@ -203,7 +203,7 @@ class Recogniser:
         return frozenset(keys | {slip for slip, word in self._slips.items() if word in keys})
 
     def may_mention(self, text: str) -> bool:
-        """Whether a sentence holds a word without which it mentions nothing wanted; much cheaper than to look.
+        """Whether a sentence may mention anything wanted; much cheaper than to look.
 
         Examples
         --------
