@@ -36,8 +36,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder; name a file in it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
-        part.touch(exist_ok=False)
+        beside = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
+        beside.touch(exist_ok=False)
+        part = beside  # only what was made is to be removed: a read-only disk refuses even that
         yield part
         part.replace(path)
     except OutputError:
