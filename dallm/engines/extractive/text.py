@@ -23,10 +23,13 @@ _ABBREVIATIONS = frozenset(
 )
 _BEFORE_INITIALS = frozenset(("dr", "drs", "mr", "mrs", "ms", "by", "md"))
 _ABBREVIATED = 1 + max(map(len, _ABBREVIATIONS))
-_BREAK = re.compile(
+_STOP = (
     r"[.!]+(?=\s|$|[A-Z(])"  # a full stop, also where the space after it was lost
     r"|(?<=[^\s?])\?+(?=\s|$)"  # a question mark behind a question; "?CHF" asks what follows
-    r"|\n[ \t]*(?=\n)"  # an empty line
+)
+_STOPS = re.compile(_STOP)
+_BREAK = re.compile(
+    _STOP + r"|\n[ \t]*(?=\n)"  # an empty line
     r"|\n(?=[ \t]*(?:[-*•▪]|\(?\d{1,2}[.)])[ \t])"  # a list item
     r"|\n(?=[ \t]*[A-Z][A-Za-z /&]{2,40}:)"  # a heading
     r"|\n(?=[ \t]*[A-Z])"  # a capital on a new line, if the line before it is short
@@ -194,7 +197,7 @@ def _is_break(text: str, match: re.Match[str], begin: int) -> bool:
 
 def _cuts(text: str) -> Iterator[tuple[int, int]]:
     begin = 0
-    for match in _BREAK.finditer(text):
+    for match in (_BREAK if "\n" in text else _STOPS).finditer(text):
         if _is_break(text, match, begin):
             end = match.end()
             if end - begin <= _LONGEST:
