@@ -65,6 +65,7 @@ class PatternSet:
         self._trie: PhraseTrie[int] = PhraseTrie()
         self._slots: dict[str, int] = {}
         self._by_anchor: dict[int, list[Pattern]] = {}
+        self._heads: frozenset[str] | None = None  # first words of anchors, once all patterns are there
         self._verbs = trigger_table().verbs
         self._ends = frozenset(("but", "however", "except"))
 
@@ -108,6 +109,10 @@ class PatternSet:
 
     def match(self, words: Sequence[str]) -> list[PatternMatch]:
         """Return the matches of all patterns in a sentence, at most one per pattern and anchor."""
+        if self._heads is None:
+            self._heads = frozenset(phrase[0] for phrase in self.anchors())
+        if self._heads.isdisjoint(words):
+            return []
         hits: dict[int, list[Span]] = {}
         for start, end, slots in self._trie.scan(words):
             for slot in slots:

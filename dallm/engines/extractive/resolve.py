@@ -42,6 +42,10 @@ def resolve(concept: Concept, found: Sequence[Located], texts: dict[str, str]) -
 
 
 def _boolean(concept: Concept, found: Sequence[Located], texts: dict[str, str]) -> Draft | None:
+    if len(found) == 1 and found[0].relation == "self" and not found[0].finding.normal:
+        said = found[0].finding.assertion  # the common case needs no counting of votes
+        if said in ("present", "negated"):
+            return _draft(said == "present", "documented", found, texts)
     votes = _count(concept, found)
     if votes.true and concept.category == "history":
         votes = _asked_and_answered(votes, found)
