@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dallm.engines.extractive.recognise import Recogniser, TokenMention
 from dallm.engines.extractive.scope import Scope
-from dallm.engines.extractive.text import tokenise
+from dallm.engines.extractive.text import located, words_of
 
 _MEMORY = 100_000  # sentences kept; reports repeat their phrases, so most sentences come again
 _QUESTIONS = ("'?'", "'question'")
@@ -58,9 +58,10 @@ class Analyser:
         return known
 
     def _analyse(self, sentence: str, role: str) -> tuple[Finding, ...]:
-        if not self.recogniser.may_mention(sentence):
+        raws, words = words_of(sentence)
+        if not self.recogniser.may_mention(words):
             return ()
-        tokens = tokenise(sentence)
+        tokens = located(sentence, raws, words)
         mentions = self.recogniser.mentions(sentence, tokens)
         if not mentions:
             return ()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dallm.engines.extractive.measure import Measurement, age_of_person, is_unit, measure
 from dallm.engines.extractive.patterns import PatternSet, plural_forms
 from dallm.engines.extractive.phrases import PhraseTrie, slips_of
-from dallm.engines.extractive.text import TOKEN, Tokens, sentences, tokenise
+from dallm.engines.extractive.text import Tokens, sentences, tokenise
 from dallm.lexicon import Concept
 
 # Of shorter words, too many slips are words of their own. A letter replaced is not mended at any length:
@@ -202,21 +202,18 @@ class Recogniser:
         keys = {max(words, key=len) for words in phrases | self._patterns.anchors()}
         return frozenset(keys | {slip for slip, word in self._slips.items() if word in keys})
 
-    def may_mention(self, text: str) -> bool:
-        """Whether a sentence may mention anything wanted; much cheaper than to look.
+    def may_mention(self, words: Iterable[str]) -> bool:
+        """Whether a sentence of these words may mention anything wanted; much cheaper than to look.
 
         Examples
         --------
         >>> from dallm import Lexicon
         >>> lexicon = Lexicon.default()
         >>> recogniser = Recogniser(lexicon.concepts, lexicon.groups)
-        >>> recogniser.may_mention("Compared with yesterday."), recogniser.may_mention("Small effusion.")
+        >>> recogniser.may_mention(("compared", "with")), recogniser.may_mention(("small", "effusion"))
         (False, True)
         """
-        lowered = text.lower()
-        if "'" in lowered or "’" in lowered:
-            return True  # a possessive is compared without its ending
-        return not self._keys.isdisjoint(TOKEN.findall(lowered))
+        return not self._keys.isdisjoint(words)
 
     def _add(self, number: int, concept: Concept) -> None:
         trie = self._trie if concept.kind == "boolean" else self._typed_trie

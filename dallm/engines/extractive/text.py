@@ -7,7 +7,6 @@ whole text may change its length.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 TOKEN = re.compile(r"\([-–−+]\)|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_+")
@@ -157,18 +156,36 @@ def _denies(text: str, at: int) -> bool:
     return before[-1:] in (",", ":", ";", "(") or (before[-1:] == " " and before[:1] in (",", ":", ";"))
 
 
+def words_of(text: str) -> tuple[list[str], list[str]]:
+    """Return the tokens of a text as written, and the word that each is compared by, empty if passed over."""
+    raws = TOKEN.findall(text)
+    return raws, [_NORMAL[raw] for raw in raws]
+
+
 def tokenise(text: str) -> Tokens:
     """Cut a sentence into words, numbers and marks; hyphens and quotation marks are passed over."""
-    found = [(match.group(), match.start()) for match in TOKEN.finditer(text)]
-    if not _DASHES.isdisjoint(text):
-        found = [("(-)" if raw in _DASHES and _denies(text, at) else raw, at) for raw, at in found]
-    kept = [(word, at, raw) for raw, at in found if (word := _NORMAL[raw])]
-    if not kept:
-        return Tokens((), (), ())
-    words, starts, _ = zip(*kept, strict=True)
-    # a dash that denies is written with one sign, whatever it is read as
-    ends = tuple(at + (1 if raw == "(-)" and text[at] in _DASHES else len(raw)) for _, at, raw in kept)
-    return Tokens(words, starts, ends)
+    return located(text, *words_of(text))
+
+
+def located(text: str, raws: list[str], compared: list[str]) -> Tokens:
+    """Return the words of :func:`words_of` that are not passed over, with their offsets."""
+    words: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    at = 0
+    for raw, word in zip(raws, compared, strict=True):
+        at = text.find(raw, at)  # between tokens there is only white space, so this finds the token itself
+        if word:
+            words.append(word)
+        elif raw in _DASHES and _denies(text, at):
+            words.append("(-)")
+        else:
+            at += len(raw)
+            continue
+        starts.append(at)
+        at += len(raw)
+        ends.append(at)
+    return Tokens(tuple(words), tuple(starts), tuple(ends))
 
 
 def _is_break(text: str, match: re.Match[str], begin: int) -> bool:
@@ -195,17 +212,18 @@ def _is_break(text: str, match: re.Match[str], begin: int) -> bool:
     return True
 
 
-def _cuts(text: str) -> Iterator[tuple[int, int]]:
+def _cuts(text: str) -> list[tuple[int, int]]:
+    cuts: list[tuple[int, int]] = []
     begin = 0
     for match in (_BREAK if "\n" in text else _STOPS).finditer(text):
+        end = match.end()
         if _is_break(text, match, begin):
-            end = match.end()
-            if end - begin <= _LONGEST:
-                yield begin, end
-            else:
-                yield from _pieces(text, begin, end)
+            cuts.append((begin, end))
             begin = end
-    yield from _pieces(text, begin, len(text))
+    cuts.append((begin, len(text)))
+    if len(text) > _LONGEST:
+        return [piece for cut in cuts for piece in _pieces(text, *cut)]
+    return cuts
 
 
 def _pieces(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -218,8 +236,8 @@ def _pieces(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def sentences(text: str, role: str = "body") -> Iterator[Sentence]:
-    """Yield the sentences of a text; a heading inside ("FAMILY HISTORY:") changes the role from there on.
+def sentences(text: str, role: str = "body") -> list[Sentence]:
+    """Return the sentences of a text; a heading inside ("FAMILY HISTORY:") changes the role from there on.
 
     Examples
     --------
@@ -227,28 +245,35 @@ def sentences(text: str, role: str = "body") -> Iterator[Sentence]:
     >>> [(text[s.start:s.end].strip(), s.role) for s in sentences(text)]
     [('No effusion.', 'body'), ('Heart is large.', 'body'), ('FAMILY HISTORY: asthma', 'family')]
     """
-    has_headings = ":" in text
+    found: list[Sentence] = []
     current = role
     for start, end in _cuts(text):
         while start < end and text[start].isspace():
             start += 1
         if start >= end:
             continue
-        if not has_headings:
-            yield Sentence(start, end, current)
-            continue
-        begin, here = start, current
-        for match in _HEADING.finditer(text, start, end):
-            heading = match.group(1).strip().lower()
-            opens = match.start(1) == start and (start == 0 or text[start - 1] == "\n")
-            named = role if heading in _EXAMINED else ROLE_OF_HEADING.get(heading)
-            if named is None:
-                # an unknown heading ends what a heading before it began, but a colon is no heading for sure
-                named = role if opens or current in _BRIEF else current
-            if match.start(1) > begin:
-                yield Sentence(begin, match.start(1), here)
-                begin = match.start(1)
-            here = named
-            if opens or named not in _BRIEF:
-                current = named
-        yield Sentence(begin, end, here)
+        if text.find(":", start, end) < 0:
+            found.append(Sentence(start, end, current))
+        else:
+            current = _headed(text, start, end, role, current, found)
+    return found
+
+
+def _headed(text: str, start: int, end: int, role: str, current: str, found: list[Sentence]) -> str:
+    """Add a sentence with a colon, cut where a heading begins; return the role that holds from there on."""
+    begin, here = start, current
+    for match in _HEADING.finditer(text, start, end):
+        heading = match.group(1).strip().lower()
+        opens = match.start(1) == start and (start == 0 or text[start - 1] == "\n")
+        named = role if heading in _EXAMINED else ROLE_OF_HEADING.get(heading)
+        if named is None:
+            # an unknown heading ends what a heading before it began, but a colon is no heading for sure
+            named = role if opens or current in _BRIEF else current
+        if match.start(1) > begin:
+            found.append(Sentence(begin, match.start(1), here))
+            begin = match.start(1)
+        here = named
+        if opens or named not in _BRIEF:
+            current = named
+    found.append(Sentence(begin, end, here))
+    return current
