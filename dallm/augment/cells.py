@@ -102,6 +102,7 @@ class CellBuilder:
         self._engine = engine
         self._model = model
         self._uncertain = _UNCERTAIN_VALUE[uncertain]
+        self._boolean = [f.kind == "boolean" for f in self.features]
         self._position = {f.name: n for n, f in enumerate(self.features)}
         self._levels = [
             {key: level for level in f.levels or () for key in (normalise_name(level), level)}
@@ -183,6 +184,10 @@ class CellBuilder:
 
     def _checked(self, position: int, draft: Draft) -> tuple[str, str | None, str]:
         """Return the status, the canonical value and the reason of one cell."""
+        value = draft.value
+        common = draft.status == "documented" and (draft.quotes or draft.source != "report")
+        if common and self._boolean[position] and (value is True or value is False):
+            return "documented", "true" if value else "false", draft.reason
         feature = self.features[position]
         if draft.status not in _STATUS_CODE:
             return "failed", None, f"the engine gave the unknown status {str(draft.status)[:40]!r}"
@@ -193,7 +198,6 @@ class CellBuilder:
             return draft.status, None, draft.reason
         if draft.status == "documented" and draft.source == "report" and not draft.quotes:
             return "failed", None, "documented by the report, but no quote was given"
-        value = draft.value
         if feature.kind == "boolean":
             fits = isinstance(value, (bool, np.bool_))
         elif feature.kind == "numeric":
