@@ -165,11 +165,11 @@ def test__answer__two_passages__are_numbered_and_near_copies_are_said_once():
 
 def test__answer__page_about_itself__is_no_answer():
     page = hit(
-        "The frequency of a sign or symptom is usually listed as an estimate. This information comes from a "
-        "database. Wheezing and cough are usual.",
+        "The frequency of each sign is a rough guess of ours. This information was gathered in spring. "
+        "Wheezing and cough are usual.",
         "What are the symptoms of asthma?",
     )
-    empty = hit("The first number of the fraction is how many people had the symptom.", "Symptoms", 0.9)
+    empty = hit("The upper number of the fraction counts those with the symptom.", "Symptoms", 0.9)
     given = answer("Which symptoms are most common in asthma?", [empty, page])
     assert given.text == "Wheezing and cough are usual. [1]"
     assert given.hits == (page,)

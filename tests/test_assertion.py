@@ -26,10 +26,10 @@ SENTENCES = [
     ("The [effusion] has not resolved.", "present"),
     # denied before the finding
     ("No pneumothorax, effusion or [consolidation].", "negated"),
-    ("No focal consolidation, large [pleural effusion], or pneumothorax.", "negated"),
+    ("No hilar mass, large [pleural effusion], or rib fracture.", "negated"),
     ("Denies fever, chills, [chest pain], or shortness of breath.", "negated"),
     ("She does not have any [chest pain].", "negated"),
-    ("There are no XXXX of a [pleural effusion].", "negated"),
+    ("We see no XXXX of any [effusion] today.", "negated"),
     ("No evidence that he has [pneumonia].", "negated"),
     ("The patient was ruled out for [myocardial infarction].", "negated"),
     ("No history of [chest pain].", "negated"),
@@ -73,8 +73,8 @@ SENTENCES = [
     ("[Malignancy] cannot be confidently excluded.", "possible"),
     ("Cannot exclude [pneumonia].", "possible"),
     ("[Pneumonia] cannot be excluded.", "possible"),
-    ("May represent changes associated with [fibrosis].", "possible"),
-    ("Hyperexpanded lungs suggesting underlying [emphysema].", "possible"),
+    ("This may represent scars that are associated with [fibrosis].", "possible"),
+    ("Flat diaphragms, suggesting underlying [emphysema].", "possible"),
     ("Unclear whether there is a [cough].", "possible"),
     # looked for, feared
     ("Evaluate for [pneumonia].", "hypothetical"),
@@ -93,7 +93,7 @@ SENTENCES = [
     ("Admitted with [hypoxia], now resolved.", "resolved"),
     ("FAMILY HISTORY: [asthma]", "other_person"),
     ("The [effusion] has resolved.", "resolved"),
-    ("Interval resolution of previously demonstrated [infiltrates].", "resolved"),
+    ("Resolution of the previously demonstrated [infiltrate].", "resolved"),
 ]
 
 
@@ -105,7 +105,7 @@ def test__assertion_of__sentence__expected(marked, expected):
 
 
 def test__assertion_of__denial__names_rule_and_trigger():
-    text = "The lungs are clear. There is no evidence of effusion."
+    text = "Clear lungs. We found no evidence of effusion."
     found = dallm.assertion_of(text, text.index("effusion"), len(text) - 1)
     assert found.assertion == "negated"
     assert text[slice(*found.trigger)] == "no evidence of"

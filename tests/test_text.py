@@ -14,9 +14,9 @@ def cut(text, role="body"):
 
 
 def test__sentences__stop_without_space__are_two():
-    assert [s for s, _ in cut("Scar at the apex.There is no effusion.")] == [
-        "Scar at the apex.",
-        "There is no effusion.",
+    assert [s for s, _ in cut("Old scar in one apex.We see none elsewhere.")] == [
+        "Old scar in one apex.",
+        "We see none elsewhere.",
     ]
 
 
