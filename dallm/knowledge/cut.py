@@ -10,7 +10,7 @@ from dallm.knowledge.passage import Document, Passage, digest
 from dallm.knowledge.sentences import sentence_spans
 
 MOST_WORDS = 90
-"""Passages hold at most about this many words: the best of 60, 90, 120 and 200 in benchmarks/retrieval.py."""
+"""Words in a passage, about, at most: in a trial on the development questions better than 60, 120 and 200."""
 
 _LONGEST_SENTENCE = 150
 # a run of forty characters counts as a word: scripts without spaces, and data, have no others

@@ -27,7 +27,9 @@ def progress_of(label: str, total: int | None, *, show: bool) -> Iterator[Callab
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=total)
-            yield lambda item: bar.update(task, advance=1, description=f"{label}: {item[:40]}")
+            yield lambda item: bar.update(
+                task, advance=1, description=f"{label}: {item[:40]}" if item else label
+            )
     else:
         done, said = 0, time.monotonic()
 
@@ -37,6 +39,7 @@ def progress_of(label: str, total: int | None, *, show: bool) -> Iterator[Callab
             if time.monotonic() - said >= _EVERY_S or done == total:
                 said = time.monotonic()
                 of = f" of {total}" if total is not None else ""
-                print(f"{label}: {done}{of} ({item[:60]})", file=sys.stderr, flush=True)
+                what = f" ({item[:60]})" if item else ""
+                print(f"{label}: {done}{of}{what}", file=sys.stderr, flush=True)
 
         yield step
