@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 import dallm
+from dallm.knowledge import ranking
 from dallm.knowledge.lexical import Bm25
-from dallm.knowledge.stores import index
 from dallm.knowledge.stores.local import LocalStore
 
 DEPTH = 60
@@ -72,12 +72,12 @@ def _measure(path: Path, questions: pd.DataFrame) -> None:
         store._encoded = remembered  # type: ignore[method-assign]
         for text in questions.question:
             store.search(text, k=1)
-        default = index.LEXICAL_WEIGHT
+        default = ranking.LEXICAL_WEIGHT
         for weight in (0.0, 0.1, 0.2, 0.3, 0.4, 0.6):
-            index.LEXICAL_WEIGHT = weight
+            ranking.LEXICAL_WEIGHT = weight
             mark = " (default)" if weight == default else ""
             _row("dense" if not weight else f"fused, lexical weight {weight}{mark}", store, questions)
-        index.LEXICAL_WEIGHT = default
+        ranking.LEXICAL_WEIGHT = default
         for head in (1.0, 2.0, 3.0, 4.0):
             Bm25.HEAD_WEIGHT, store._index = head, None
             _row(f"fused, title and headings x {head:g}", store, questions)

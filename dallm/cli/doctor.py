@@ -22,7 +22,13 @@ from dallm.errors import DallmError
 
 State = Literal["ok", "missing", "broken"]
 NEEDED = (
+    "httpx2",
     "jinja2",
+    "langchain-core",
+    "langchain-neo4j",
+    "matplotlib",
+    "neo4j",
+    "networkx",
     "numpy",
     "openpyxl",
     "pandas",

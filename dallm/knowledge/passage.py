@@ -56,10 +56,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that a search found, with its score (higher is better, comparable within one search)."""
+    """A passage that a search found, with its score (higher is better, comparable within one search).
+
+    `also` holds passages of other sources that say nearly the same; they are no hits of their own.
+    """
 
     passage: Passage
     score: float
+    also: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

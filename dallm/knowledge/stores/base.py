@@ -10,6 +10,7 @@ from dallm.knowledge.passage import Document, Hit, Passage
 
 if TYPE_CHECKING:
     import pandas as pd
+    from langchain_core.retrievers import BaseRetriever
 
 MANIFEST_COLUMNS = (
     "title",
@@ -63,6 +64,8 @@ class KnowledgeStore(Protocol):
 
     kind: str
     read_only: bool
+    endpoint: str | None
+    """Address of the server that sees what is searched for; None where nothing leaves the machine."""
 
     @property
     def has_dense(self) -> bool:
@@ -111,6 +114,36 @@ class KnowledgeStore(Protocol):
         """Keep the place that a source was read from."""
         ...
 
+    def sources(self) -> tuple[str, ...]:
+        """Return the names of the sources that documents are held of."""
+        ...
+
+    def clear(self) -> int:
+        """Remove every document of the store (of its namespace, nothing else) and return how many."""
+        ...
+
+    def as_retriever(
+        self, k: int = 4, condition: str | None = None, source: str | None = None
+    ) -> BaseRetriever:
+        """Return a LangChain retriever over the store."""
+        ...
+
     def close(self) -> None:
         """Release the store; it cannot be used afterwards."""
         ...
+
+
+def differs(held: Known | None, document: Document) -> bool:
+    """Whether a document says something else than what is held of it, or is about more conditions."""
+    if held is None or held.sha256 != document.sha256:
+        return True
+    return not set(document.conditions) <= set(held.conditions)
+
+
+def conditions_after(held: Known | None, document: Document) -> tuple[str, ...]:
+    """Return what a document is about once written.
+
+    The same text found for another condition is about both; a new text is about what it says now.
+    """
+    same_text = held is not None and held.sha256 == document.sha256
+    return tuple(dict.fromkeys((*(held.conditions if held and same_text else ()), *document.conditions)))

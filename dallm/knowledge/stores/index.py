@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dallm.knowledge.lexical import Bm25
-
-LEXICAL_WEIGHT = 0.3
-"""How much the lexical score counts beside the cosine; benchmarks/retrieval.py measures it."""
+from dallm.knowledge.ranking import fuse
 
 COLUMNS = "p.id, d.source, p.conditions, p.head, p.body, v.vector"
 
@@ -68,7 +66,7 @@ class SearchIndex:
             # gathering rows costs more than multiplying with all of them, unless they are few
             few = len(rows) < len(self.ids) / 8
             cosine = self._vectors[rows] @ vector if few else (self._vectors @ vector)[rows]
-            scores = ((cosine + LEXICAL_WEIGHT * scores) / (1 + LEXICAL_WEIGHT)).astype(np.float32)
+            scores = fuse(cosine, scores)
         if k < len(rows):  # keep all that tie with the last one: the order must not depend on the partition
             last = -np.partition(-scores, k - 1)[k - 1]
             kept = np.flatnonzero(scores >= last)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dallm.errors import StoreError, UserError, did_you_mean
+from dallm.errors import StoreError
 from dallm.knowledge.conditions import resolve_condition
 from dallm.knowledge.cut import cut, retrieval_text
 from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
 from dallm.knowledge.lexical import term_ids
 from dallm.knowledge.passage import Document, Hit, Passage
-from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written
+from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, conditions_after, differs
+from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
 from dallm.knowledge.stores.database import connect, transaction
 from dallm.knowledge.stores.index import COLUMNS, SearchIndex
 
@@ -33,7 +34,7 @@ _PASSAGE = """select p.text, d.title, p.section, d.source, d.url, d.revision, d.
     d.retrieved_at, p.conditions, p.sha256, d.notice from passages p join documents d on d.id = p.document"""
 
 
-class LocalStore:
+class LocalStore(StoreHandle):
     """A knowledge store in one folder, without a server; open it with :func:`dallm.open_store`.
 
     Several processes may use it at once: writers wait for each other, readers see whole documents only. A
@@ -85,15 +86,6 @@ class LocalStore:
         mode = "lexical and dense retrieval" if self.has_dense else "lexical retrieval only"
         return f"LocalStore({str(self.path)!r}: {documents} documents, {passages} passages, {mode})"
 
-    def __enter__(self) -> LocalStore:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> LocalStore:
-        return self  # a handle: scikit-learn's clone copies parameters deeply
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (str(self.path), self._encoder_given, self.read_only)
 
@@ -132,14 +124,11 @@ class LocalStore:
         UserError
             If the query is no text, `k` is no positive number, or no source has that name.
         """
-        if not isinstance(query, str):
-            raise UserError(f"A query is a text; got {type(query).__name__}.")
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise UserError(f"k is the number of hits, 1 or more; got {k!r}.")
+        check_question(query, k)
         wanted = resolve_condition(condition) if condition is not None else None
         with self._lock, self._reading():
             index = self._current_index()
-            rows = index.rows(wanted, self._one_source(source) if source is not None else None)
+            rows = index.rows(wanted, one_source(source, self.sources()) if source is not None else None)
             if not len(rows) or not query.strip():
                 return []
             vector = self._encoded([query])[0] if index.has_vectors else None
@@ -198,7 +187,7 @@ class LocalStore:
             If the store is read only or cannot be written.
         """
         self._writable()
-        changed = [d for d in documents if _differs(self._held(d), d)]
+        changed = [d for d in documents if differs(self._held(d), d)]
         pieces = {id(d): cut(d) for d in changed}
         # encoded before the transaction, so that nobody waits for the encoder
         vectors = self._encode([p for d in changed for p in pieces[id(d)]])
@@ -223,6 +212,10 @@ class LocalStore:
             self._drop_orphans()
             self._index = None
         return count
+
+    def clear(self) -> int:
+        """Remove every document and return how many there were."""
+        return sum(self.remove(source, list(self.known(source))) for source in self.sources())
 
     def embed_missing(self) -> int:
         """Encode the passages that have no vector yet and return how many; 0 without an encoder."""
@@ -260,18 +253,6 @@ class LocalStore:
         finally:
             self._query("rollback")
 
-    def _one_source(self, source: str) -> str:
-        names = self.sources()
-        if source in names:
-            return source
-        holding = [name for name in names if str(source).casefold() in name.casefold()]
-        if len(holding) == 1:
-            return holding[0]
-        listed = ", ".join(map(repr, names)) or "none"
-        raise UserError(
-            f"No one source is called {source!r}; here are {listed}.{did_you_mean(source, names)}"
-        )
-
     def _current_index(self) -> SearchIndex:
         version = int(self._query("pragma data_version")[0][0])
         if self._index is None or self._index.version != version:
@@ -300,11 +281,9 @@ class LocalStore:
 
     def _write_one(self, document: Document, pieces: list[Passage]) -> Written:
         held = self._held(document)
-        if not _differs(held, document):  # another process wrote it meanwhile
+        if not differs(held, document):  # another process wrote it meanwhile
             return Written(unchanged=1)
-        same_text = held is not None and held.sha256 == document.sha256
-        # the same text found for another condition is about both; a new text is about what it says now
-        about = dict.fromkeys((*(held.conditions if held and same_text else ()), *document.conditions))
+        about = conditions_after(held, document)
         self._db.execute(
             "delete from documents where source = ? and url = ?", (document.source, document.url)
         )
@@ -431,12 +410,6 @@ class LocalStore:
     def _writable(self) -> None:
         if self.read_only:
             raise StoreError(f"The store {str(self.path)!r} was opened with read_only=True; open it without.")
-
-
-def _differs(held: Known | None, document: Document) -> bool:
-    if held is None or held.sha256 != document.sha256:
-        return True
-    return not set(document.conditions) <= set(held.conditions)
 
 
 def _passage(row: Sequence[Any]) -> Passage:
