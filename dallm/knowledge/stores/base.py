@@ -36,13 +36,17 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one write did, in documents; `passages` and `embedded` count passages."""
+    """What one write did, in documents; `passages`, `embedded` and `linked` count passages.
+
+    `linked` are those kept beside a passage of another source that says nearly the same.
+    """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     passages: int = 0
     embedded: int = 0
+    linked: int = 0
 
     def __add__(self, other: Written) -> Written:
         return Written(
@@ -51,6 +55,7 @@ class Written:
             self.unchanged + other.unchanged,
             self.passages + other.passages,
             self.embedded + other.embedded,
+            self.linked + other.linked,
         )
 
 
