@@ -1,0 +1,51 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from neo4j_server import Neo4jServer, NoServerError, OwnServer, given_server, own_server, server_required
+
+
+def _or_skip(make: Callable[[], OwnServer]) -> OwnServer:
+    try:
+        return make()
+    except NoServerError as error:
+        if server_required():
+            pytest.fail(f"{error} (CI or DALLM_REQUIRE_NEO4J is set, so this is a failure)", pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def neo4j_server() -> Iterator[Neo4jServer]:
+    """The Neo4j that all tests share; started when the first of them asks.
+
+    Tests keep to a namespace of their own (`neo4j_namespace`), and may not stop it.
+    """
+    server = given_server() or _or_skip(own_server)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def own_neo4j() -> Iterator[Callable[[], OwnServer]]:
+    """Start a Neo4j that a test may stop, kill and start again; all end with the session."""
+    servers: list[OwnServer] = []
+
+    def start() -> OwnServer:
+        servers.append(_or_skip(own_server))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def neo4j_namespace(neo4j_server: Neo4jServer) -> Iterator[str]:
+    """The name of a namespace that nobody else uses, emptied after the test."""
+    namespace = f"t{secrets.token_hex(5)}"
+    yield namespace
+    neo4j_server.clear_namespace(namespace)
