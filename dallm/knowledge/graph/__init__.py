@@ -1,0 +1,1 @@
+"""Knowledge as a graph: passages, conditions, what conditions have, and citations."""
