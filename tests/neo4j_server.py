@@ -62,8 +62,8 @@ db.logs.query.enabled=OFF
 db.tx_log.preallocate=false
 db.tx_log.rotation.retention_policy=keep_none
 """
-# Waits for the end of the tests' process, however it comes, and then ends the server: its input is a pipe that
-# closes with that process.
+# Waits for the end of the tests' process, however it comes, and then ends the server: its input is a pipe
+# that closes with that process.
 WATCH = 'cat >/dev/null; kill -9 "$1" 2>/dev/null'
 
 
@@ -347,8 +347,10 @@ def find_jars() -> Path:
             return kept
         with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as fetching:
             done = subprocess.run(
-                [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
-                + ["-DincludeScope=runtime", f"-DoutputDirectory={fetching}/jars"],
+                [
+                    *(maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"),
+                    *("-DincludeScope=runtime", f"-DoutputDirectory={fetching}/jars"),
+                ],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -375,8 +377,8 @@ def _locked(path: Path) -> Iterator[None]:
 def free_port() -> int:
     """Return a port of loopback that nobody listens on.
 
-    It lies below the ports that systems give to outgoing connections, so that it is still free when a server that
-    was stopped starts again.
+    It lies below the ports that systems give to outgoing connections, so that it is still free when a server
+    that was stopped starts again.
     """
     for port in random.SystemRandom().sample(range(12_000, 32_000), 200):
         with socket.socket() as trial, contextlib.suppress(OSError):
