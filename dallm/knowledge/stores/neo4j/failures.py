@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,11 @@ def told_at_opening(error: Exception, address: Address, reopen: Callable[[str], 
         return StoreError(_refused(error, code, address))
     if code == "Neo.ClientError.Database.DatabaseNotFound":
         return StoreError(_no_database(address, reopen))
+    if code.endswith("DatabaseUnavailable"):
+        return StoreError(
+            f"The database {address.database or 'of the user'!r} at {uri} is not available: it starts, or "
+            "was stopped. Try again in a few seconds, or start it (START DATABASE)."
+        )
     if "otification filter" in str(error):  # of Bolt before 5.2
         return StoreError(
             f"The server at {uri} is older than Neo4j 5.7; the stores need 5.18 or newer, for its vector "
@@ -158,15 +164,12 @@ def _unreached(error: Exception, uri: str) -> str:
         )
     if "HTTP" in text:
         return f"{uri} is a port for web pages (HTTP); Neo4j answers databases on another, usually 7687."
-    if (
-        any(isinstance(one, OSError) and type(one).__name__ == "gaierror" for one in trail)
-        or "resolve" in text
-    ):
+    if "annot resolve" in text or any(isinstance(one, socket.gaierror) for one in trail):
         return f"No machine has the name in {uri}; check the address (or NEO4J_URI)."
     if "refused" in text:
         return f"Nothing listens at {uri}. {_START}, or check the address (or NEO4J_URI)."
     if "imed out" in text or "timeout" in text.casefold():
-        return f"{uri} does not answer (timed out). {_START}, or check the address and the firewall."
+        return f"{uri} does not answer as a Neo4j does (timed out). {_START}, or check the address, its port and the firewall."
     return (
         f"No Neo4j can be reached at {uri}: {_reason(error)}. {_START}, or check the address: the port of "
         f"Bolt is usually 7687, and a server that asks for TLS needs {plain}+s://."
