@@ -42,6 +42,10 @@ class StoreError(DallmError):
     """A knowledge store cannot be opened, read or written."""
 
 
+class EgressError(UserError):
+    """Patient text would leave for a public address without the user having said that it may."""
+
+
 class OutputError(DallmError, OSError):
     """A result cannot be written where it was asked for."""
 

@@ -76,7 +76,7 @@ def build_ack(
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise UserError(f"k is the number of passages, 1 or more; got {k!r}.")
     who = _engine(engine)
-    covered = set(store.conditions())
+    covered = _covered(store, listed)
     _warn_of_gaps([condition for condition in listed if condition not in covered], covered)
     answers = []
     with progress_of("Answer", len(listed) * len(asked), show=progress) as step:
@@ -88,6 +88,12 @@ def build_ack(
                 answers.append(_answer(condition, query, question, who.answer(question, hits), reason))
                 step(f"{condition}, {query.id}")
     return Ack(answers, who.name, who.model)
+
+
+def _covered(store: KnowledgeStore, conditions: Sequence[str]) -> set[str]:
+    """What the store is about; of one that cannot be listed, what a search finds."""
+    told = set(store.conditions())
+    return told or {name for name in conditions if store.search(name, k=1, condition=name)}
 
 
 def _warn_of_gaps(missing: Sequence[str], covered: Iterable[str]) -> None:
