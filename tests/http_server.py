@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class CutOff:
-    """An answer that ends halfway: `how` is "length" (promises more), "chunked" or "gzip" (without a length)."""
+    """An answer that ends halfway; `how` is "length" (promises more), "chunked" or "gzip" (no length)."""
 
     body: bytes
     how: str = "length"

@@ -72,11 +72,11 @@ def redirected(url: str, location: str, shown: str) -> str:
     FetchError
         If it leads out of http and https, or from https down to http.
     """
-    target = urljoin(url, location)
     try:
+        target = urljoin(url, location)
         scheme = urlsplit(target).scheme.lower()
     except ValueError:
-        scheme = ""
+        target, scheme = "", ""
     if scheme not in _SCHEMES or (scheme == "http" and url.startswith("https:")):
         raise FetchError(
             f"{shown} redirects to {location[:200]!r}, which is not followed: only http and https are, and "

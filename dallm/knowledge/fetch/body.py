@@ -77,4 +77,6 @@ def _decompressor(encoding: str, url: str) -> zlib._Decompress | None:
 
 
 def _too_large(url: str, limit: int) -> FetchError:
-    return FetchError(f"{url} is larger than {limit / 2**20:,.0f} MB, the most that is read.", url=url)
+    return FetchError(
+        f"{url} is larger than {limit / 2**20:,.1f} MB, the most that is read.", url=url, is_too_large=True
+    )

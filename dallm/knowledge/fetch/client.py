@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dallm.errors import UserError
-from dallm.knowledge.fetch.address import address_of, hidden, origin_of, redirected
+from dallm.knowledge.fetch.address import Address, address_of, hidden, origin_of, redirected
 from dallm.knowledge.fetch.body import ENCODINGS, read_body
 from dallm.knowledge.fetch.cache import Entry, HttpCache, default_folder
 from dallm.knowledge.fetch.outcome import Fetched, FetchError, TryAgain
@@ -36,6 +36,7 @@ class _Request:
     key: str
     headers: Mapping[str, str]
     secret: Mapping[str, str]
+    keep: bool
     check: Callable[[Fetched], None] | None
     permit: Callable[[str], None] | None
 
@@ -123,7 +124,7 @@ class HttpClient:
         self.longest_wait_s = longest_wait_s
         self.max_bytes = max_bytes
         self.cache = None if cache is None else HttpCache(default_folder() if cache == "default" else cache)
-        self._clock = clock
+        self.clock = clock
         self._client: httpx2.Client | None = None
 
     def __repr__(self) -> str:
@@ -151,6 +152,7 @@ class HttpClient:
         secret: Mapping[str, str] | None = None,
         version: str = "",
         max_age_s: float | None = None,
+        keep: bool = True,
         check: Callable[[Fetched], None] | None = None,
         permit: Callable[[str], None] | None = None,
     ) -> Fetched:
@@ -173,6 +175,8 @@ class HttpClient:
             used.
         max_age_s : float, optional
             Instead of the client's own.
+        keep : bool, default=True
+            Whether the answer is cached.
         check : callable, optional
             Called with each answer of the server before it is cached. It raises :class:`TryAgain` for one
             that is no use now, or a SourceError to give up.
@@ -190,9 +194,9 @@ class HttpClient:
             If the page cannot be had: its message names the address and says what to do.
         """
         wanted = {"accept": accept, **(headers or {})}
-        request = self._request(url, params, wanted, secret, version, check, permit)
+        request = self._request(url, params, wanted, secret, version, keep, check, permit)
         entry = self.cache.load(request.key) if self.cache else None
-        age = self._clock.now().timestamp() - entry.validated_at if entry else 0.0
+        age = self.clock.now().timestamp() - entry.validated_at if entry else 0.0
         if entry and (self.offline or age < (self.max_age_s if max_age_s is None else max_age_s)):
             return _from(entry)
         if self.offline:
@@ -203,6 +207,13 @@ class HttpClient:
                 url=request.shown,
             )
         return self._patiently(request, entry)
+
+    def cached(
+        self, url: str, params: Mapping[str, str | int] | None = None, *, version: str = ""
+    ) -> Fetched | None:
+        """Return what the cache holds of a page, however old, or None."""
+        entry = self.cache.load(_key(address_of(url, params), version)) if self.cache else None
+        return _from(entry) if entry else None
 
     def get_json(self, url: str, params: Mapping[str, str | int] | None = None, **options: Any) -> Any:
         """Fetch JSON and return it decoded; see :meth:`get`. What is no whole JSON is tried again."""
@@ -222,13 +233,15 @@ class HttpClient:
         headers: Mapping[str, str],
         secret: Mapping[str, str] | None,
         version: str,
+        keep: bool,
         check: Callable[[Fetched], None] | None,
         permit: Callable[[str], None] | None,
     ) -> _Request:
         known = address_of(url, params)
         full = address_of(url, {**(params or {}), **(secret or {})})
-        key = f"GET {known.shown}" + (f" {version}" if version else "")
-        return _Request(full.url, known.shown, key, headers, secret or {}, check, permit)
+        return _Request(
+            full.url, known.shown, _key(known, version), headers, secret or {}, keep, check, permit
+        )
 
     def _patiently(self, request: _Request, entry: Entry | None) -> Fetched:
         for attempt in range(1, self.tries + 1):
@@ -241,7 +254,7 @@ class HttpClient:
     def _wait(self, request: _Request, trouble: TryAgain, attempt: int, entry: Entry | None) -> None:
         why = f"{request.shown} could not be fetched: {hidden(trouble.reason, request.secret)}"
         if trouble.wait_s is not None and trouble.wait_s > self.longest_wait_s:
-            when = self._clock.now() + timedelta(seconds=trouble.wait_s)
+            when = self.clock.now() + timedelta(seconds=trouble.wait_s)
             raise FetchError(
                 f"{why}; it asks to be left alone until {when:%Y-%m-%d %H:%M:%S} UTC "
                 f"({trouble.wait_s:,.0f} s). Do the same again then: what was fetched is kept in the cache.",
@@ -259,12 +272,12 @@ class HttpClient:
         pause = pause_before(attempt, trouble.wait_s)
         said = _log.warning if pause >= _WORTH_SAYING_S else _log.info
         said("%s; waiting %.0f s (try %d of %d)", why, pause, attempt, self.tries)
-        self._clock.sleep(pause)
+        self.clock.sleep(pause)
 
     def _once(self, request: _Request, entry: Entry | None) -> Fetched:
         url = request.url
         for _ in range(_MOST_REDIRECTS + 1):
-            shown = hidden(url, request.secret)
+            shown = hidden(address_of(url).shown, request.secret)
             if request.permit:
                 request.permit(shown)
             answer, moved_to = self._ask(request, url, shown, entry)
@@ -287,16 +300,16 @@ class HttpClient:
         headers = {**request.headers, **validators}
         try:
             with (
-                turn(origin_of(url), self.min_interval_s, self._clock),
+                turn(origin_of(url), self.min_interval_s, self.clock),
                 self._http().stream("GET", url, headers=headers) as response,
             ):
                 status = response.status_code
                 if status in _MOVED and response.headers.get("location"):
                     return None, response.headers["location"]
                 if status not in _CONTENT and not (status == 304 and validators):
-                    raise refusal(response, shown, self._clock.now())
-                deadline = self._clock.monotonic() + 4 * self.timeout_s
-                body = read_body(response, shown, self.max_bytes, deadline, self._clock)
+                    raise refusal(response, shown, self.clock.now())
+                deadline = self.clock.monotonic() + 4 * self.timeout_s
+                body = read_body(response, shown, self.max_bytes, deadline, self.clock)
                 told = {k.lower(): hidden(v, request.secret) for k, v in response.headers.items()}
         except httpx2.TransportError as error:
             raise no_answer(error, shown, self.timeout_s) from error
@@ -313,7 +326,7 @@ class HttpClient:
         body: bytes,
         shown: str,
     ) -> Fetched:
-        now = self._clock.now()
+        now = self.clock.now()
         if status == 304 and entry:
             kept = replace(
                 entry,
@@ -328,7 +341,7 @@ class HttpClient:
             answer = Fetched(shown, status, headers, body, moment)
             if request.check:
                 request.check(answer)
-        if self.cache:
+        if self.cache and request.keep:
             self.cache.save(request.key, kept)
         return answer
 
@@ -345,6 +358,10 @@ class HttpClient:
             )
         self._client.cookies.clear()  # nothing is remembered of one request in the next
         return self._client
+
+
+def _key(address: Address, version: str) -> str:
+    return f"GET {address.shown} {version}".rstrip()
 
 
 def _from(entry: Entry) -> Fetched:

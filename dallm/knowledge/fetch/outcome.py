@@ -67,15 +67,24 @@ class FetchError(SourceError):
         The status of the refusal; None where there was no answer, or an answer that is no use.
     retry_at : datetime or None
         When the server wants to be asked again, where it said so.
+    is_too_large : bool
+        Whether there is an answer, larger than what is read.
     """
 
     def __init__(
-        self, message: str, *, url: str, status: int | None = None, retry_at: datetime | None = None
+        self,
+        message: str,
+        *,
+        url: str,
+        status: int | None = None,
+        retry_at: datetime | None = None,
+        is_too_large: bool = False,
     ) -> None:
         super().__init__(message)
         self.url = url
         self.status = status
         self.retry_at = retry_at
+        self.is_too_large = is_too_large
 
     @property
     def is_gone(self) -> bool:
