@@ -134,7 +134,11 @@ def nearly_same(a: str, b: str) -> bool:
     return share >= LIKE or (removed | added) <= _light()
 
 
-def twins(passages: Sequence[Passage], held: Callable[[str, list[int]], Iterable[Held]]) -> list[str | None]:
+def twins(
+    passages: Sequence[Passage],
+    held: Callable[[str, list[int]], Iterable[Held]],
+    keys: Sequence[tuple[int, ...]] | None = None,
+) -> list[str | None]:
     """Link new passages to passages of other sources that they nearly equal.
 
     All that resemble one another are linked to the same passage, so that ``twin or sha256`` names their
@@ -148,6 +152,8 @@ def twins(passages: Sequence[Passage], held: Callable[[str, list[int]], Iterable
     held : callable
         Called with the name of a source and a list of bands; gives the held passages of *other* sources that
         have one of the bands. It may give more. Not called for passages without words.
+    keys : sequence of tuple of int, optional
+        The bands of the passages, where they are known already.
 
     Returns
     -------
@@ -155,7 +161,7 @@ def twins(passages: Sequence[Passage], held: Callable[[str, list[int]], Iterable
         One per passage: the digest that names its group (its own, where the passage it resembles has the
         same or was linked to it before), None where it resembles none.
     """
-    keys = bands_of([p.text for p in passages])
+    keys = bands_of([p.text for p in passages]) if keys is None else keys
     by_source: dict[str, set[int]] = defaultdict(set)
     for passage, own in zip(passages, keys, strict=True):
         by_source[passage.source].update(own)
@@ -193,7 +199,7 @@ def collapsed(
     ranked : iterable of (Passage, score, twin)
         The best first; `twin` as :func:`twins` gave it.
     others : iterable of (Passage, twin)
-        Further passages that the filters of the search let through: they are no hits, but may stand in `also`.
+        Further passages that the search's filters let through: they are no hits, but may stand in `also`.
     """
     hits: list[tuple[Passage, float, str]] = []
     groups: dict[str, list[Passage]] = defaultdict(list)
