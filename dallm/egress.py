@@ -36,6 +36,7 @@ _PARTS = (
     "embedding",
     "_embedding",
     "encoder",
+    "_encoder",
     "client",
     "_client",
     "_driver",
