@@ -1,0 +1,143 @@
+"""Passages and documents as properties of nodes, and back."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dallm.knowledge.lexical import term_ids
+from dallm.knowledge.passage import Document, Passage, digest
+
+SHOWN = (
+    "text",
+    "title",
+    "section",
+    "source",
+    "url",
+    "revision",
+    "licence",
+    "authors",
+    "retrieved_at",
+    "conditions",
+    "sha256",
+    "notice",
+)
+"""The properties of a passage's node that make a :class:`Passage`."""
+
+_ID_LENGTH = 32
+_TOKEN_LENGTH = 8
+
+
+def document_id(source: str, url: str) -> str:
+    """Return the key of a document: a digest, since an index takes no text of any length."""
+    return digest(source, url)[:_ID_LENGTH]
+
+
+def tokens(text: str) -> str:
+    """Return a text's terms as the full-text index holds them: hashes, parted by spaces.
+
+    A hash has eight digits whatever the word, so that no word is too long for the index, and none means
+    anything to the parser of its queries.
+
+    Examples
+    --------
+    >>> tokens("What causes a Pleural Effusion?")
+    '74bde8c3 0bb6ba9a 5bbb5cbf'
+    """
+    return term_ids(text).astype(">u4").tobytes().hex(" ", 4)
+
+
+def token_count(joined: str) -> int:
+    """Return how many tokens a text of :func:`tokens` holds."""
+    return (len(joined) + 1) // (_TOKEN_LENGTH + 1)
+
+
+def condition_token(condition: str) -> str:
+    """Return the token of the passages about a condition."""
+    return f"c{_hash(condition)}"
+
+
+def source_token(source: str) -> str:
+    """Return the token of the passages of a source."""
+    return f"s{_hash(source)}"
+
+
+def document_row(document: Document, conditions: Sequence[str], passages: int) -> dict[str, Any]:
+    """Return the properties of a document's node."""
+    return {
+        "id": document_id(document.source, document.url),
+        "source": plain(document.source),
+        "url": plain(document.url),
+        "title": plain(document.title),
+        "revision": document.revision,
+        "licence": document.licence,
+        "authors": list(document.authors),
+        "retrieved_at": document.retrieved_at,
+        "conditions": list(conditions),
+        "notice": document.notice,
+        "sha256": document.sha256,
+        "passages": passages,
+    }
+
+
+def passage_row(
+    passage: Passage, number: int, conditions: Sequence[str], bands: Sequence[int], twin: str | None
+) -> dict[str, Any]:
+    """Return the properties of a passage's node, its vector aside.
+
+    Parameters
+    ----------
+    passage : Passage
+    number : int
+        Its place in the document, from 0.
+    conditions : sequence of str
+        What its document is about.
+    bands : sequence of int
+        What near-duplicates share some of; see :mod:`dallm.knowledge.duplicates`.
+    twin : str or None
+        Digest of the passage of another source that it nearly equals.
+    """
+    about = list(dict.fromkeys((*conditions, *passage.conditions)))
+    document = document_id(passage.source, passage.url)
+    row = {name: getattr(passage, name) for name in SHOWN}
+    row |= {name: plain(row[name]) for name in ("text", "title", "section", "source", "url")}
+    return row | {
+        "id": f"{document}-{number}",
+        "document": document,
+        "place": number,
+        "authors": list(passage.authors),
+        "conditions": about,
+        "head": tokens(f"{passage.title} {passage.section}"),
+        "body": tokens(passage.text),
+        "filter": " ".join([source_token(passage.source), *map(condition_token, about)]),
+        "bands": " ".join(f"{band:08x}" for band in bands),
+        "twin": twin,
+        "group": twin or passage.sha256,
+    }
+
+
+def passage_of(node: Mapping[str, Any]) -> Passage:
+    """Return the passage that a node holds."""
+    values: dict[str, Any] = {name: node.get(name) for name in SHOWN}
+    for name in ("authors", "conditions"):
+        values[name] = tuple(values[name] or ())
+    return Passage(**values)
+
+
+def passages_with(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Count in how many passages each term stands, and how many each condition and source have."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update({*row["head"].split(), *row["body"].split(), *row["filter"].split()})
+    return counts
+
+
+def plain(text: str) -> str:
+    """Return a text without halves of characters, which no database takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _hash(name: str) -> str:
+    return f"{zlib.crc32(name.encode('utf-8', 'replace')):08x}"

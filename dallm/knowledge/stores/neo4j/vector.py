@@ -1,0 +1,418 @@
+"""The knowledge store in a Neo4j database: a vector index and a full-text index over the same passages."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dallm.errors import StoreError
+from dallm.knowledge.conditions import resolve_condition
+from dallm.knowledge.cut import cut
+from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
+from dallm.knowledge.passage import Document, Hit, Passage
+from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, differs
+from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
+from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
+from dallm.knowledge.stores.neo4j.connection import Connection
+from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain
+from dallm.knowledge.stores.neo4j.schema import (
+    Layout,
+    State,
+    check_indexes,
+    drop,
+    place,
+    prepare,
+    read_state,
+)
+from dallm.knowledge.stores.neo4j.searching import Question, Search
+from dallm.knowledge.stores.neo4j.writing import HELD, Batch, NotPreparedError, Writing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ENCODE_BATCH = 512
+_REMOVE_BATCH = 100
+_READ_BATCH = 50
+_T = TypeVar("_T")
+
+_MANIFEST = """
+MATCH (d:Document)
+RETURN d {.title, .source, .url, .revision, .licence, .authors, .retrieved_at, .conditions, .passages,
+    .sha256, .notice} AS row ORDER BY d.source, d.url
+"""
+_PASSAGES = f"""
+MATCH (d:Document)-[:DALLM_PASSAGE]->(p:Passage)
+WHERE d.id IN $ids AND ($condition IS NULL OR $condition IN p.conditions)
+RETURN p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node ORDER BY p.source, p.url, p.place
+"""
+_VECTORS = """
+MATCH (p:Passage) WHERE p.sha256 IN $digests AND (p.embedding IS NOT NULL OR p.blank)
+WITH p.sha256 AS sha256, collect(coalesce(p.embedding, []))[0] AS vector
+RETURN collect(sha256) AS digests, collect(vector) AS vectors
+"""
+_MISSING = f"""
+MATCH (p:Passage) WHERE p.embedding IS NULL AND p.blank IS NULL AND p.sha256 IS NOT NULL
+WITH p.sha256 AS sha256, collect(p)[0] AS p LIMIT $count
+RETURN p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node
+"""
+
+
+class Neo4jVectorStore(StoreHandle):
+    """A knowledge store in a Neo4j database; open it with :func:`dallm.open_store`.
+
+    Several stores share a database, each in a namespace with labels and indexes of its own; nothing else in
+    it is read, changed or removed. Opening a store writes nothing: a namespace is made by the first write.
+    Several processes may use one at once: writers wait for one another, readers see whole documents only.
+
+    A store is pickled without its password; it is opened again with ``NEO4J_PASSWORD``.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Address such as ``neo4j://localhost:7687``; ``NEO4J_URI`` where left out.
+    namespace : str, default="dallm"
+        Letters, digits and underscores.
+    encoder : "auto", path, Encoder or None
+        See :func:`dallm.knowledge.encoder.make_encoder`.
+    user, password, database : str, optional
+        ``NEO4J_USERNAME``, ``NEO4J_PASSWORD`` and ``NEO4J_DATABASE`` where left out.
+    read_only : bool, default=False
+        Refuse to write; the namespace must exist.
+
+    Raises
+    ------
+    StoreError
+        If the database cannot be reached or used, the namespace's names are taken by another program, it was
+        made with another encoder or by a later version of dallm, or is read only and missing.
+    UserError
+        If `namespace` is no name.
+    """
+
+    kind = "neo4j_vector"
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        *,
+        namespace: str = "dallm",
+        encoder: str | os.PathLike[str] | Encoder | TextEncoder | None = "auto",
+        user: str | None = None,
+        password: str | None = None,
+        database: str | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self.namespace = namespace
+        self.read_only = read_only
+        self._layout = Layout(namespace)
+        self._given = (uri, namespace, encoder, user, database, read_only)
+        text_encoder = make_encoder(encoder)
+        self._connection = Connection(
+            uri, user=user, password=password, database=database, read_only=read_only
+        )
+        self.endpoint = self._connection.uri
+        self._lock = threading.RLock()
+        self._prepared: int | None = None
+        self._encoder = StoreEncoder(
+            text_encoder, place=self._place, kept=self._signature, elsewhere="another namespace="
+        )
+        try:
+            self._check_opening()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether searches use the encoder besides words: there is one, and passages have been encoded."""
+        state = self._state() if self._encoder.given else None
+        return state is not None and state.vectors > 0
+
+    def __repr__(self) -> str:
+        mode = "lexical and dense retrieval" if self._encoder.given else "lexical retrieval only"
+        return f"Neo4jVectorStore({self._connection.uri!r}, namespace={self.namespace!r}: {mode})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._given
+
+    def close(self) -> None:
+        """Release the store; it cannot be used afterwards."""
+        self._connection.close()
+
+    def search(
+        self, query: str, k: int = 4, condition: str | None = None, source: str | None = None
+    ) -> list[Hit]:
+        """Return the passages that answer a question best.
+
+        Candidates come from the vector index and from the full-text index; where a filter leaves few
+        passages, all of them are. They are scored as in a local store: by their exact cosine, and by BM25
+        over the whole namespace.
+
+        Parameters
+        ----------
+        query : str
+            The question, in any words; it is never read as a search syntax.
+        k : int, default=4
+            At most so many hits.
+        condition : str, optional
+            Only passages about this condition; any of its names will do.
+        source : str, optional
+            Only passages of this source, or of the one source whose name holds this text.
+
+        Returns
+        -------
+        list of Hit
+            The best first; empty where the store holds nothing of the condition. Without a condition and
+            without an encoder only passages that share a word with the question are hits.
+            Scores run from about 0 to 1.
+
+        Raises
+        ------
+        UserError
+            If the query is no text, `k` is no positive number, or no source has that name.
+        StoreError
+            If the server does not answer.
+        """
+        check_question(query, k)
+        question = Question(
+            query,
+            k,
+            plain(resolve_condition(condition)) if condition is not None else None,
+            one_source(source, self.sources()) if source is not None else None,
+        )
+        if not query.strip():
+            return []
+        state = read_state(self._connection, self._layout, [*question.terms, *question.filters])
+        if state is None:
+            return []
+        dense = self._encoder.given and state.vectors > 0
+        vector = self._encoded([query])[0] if dense else None
+        return Search(self._connection, self._layout, question, state, vector).hits()
+
+    def manifest(self) -> pd.DataFrame:
+        """Return one row per document: where it comes from, under which licence, what it is about."""
+        import pandas as pd
+
+        records = []
+        for row in self._read(_MANIFEST):
+            node = row["row"]
+            joined = {name: "; ".join(node[name] or ()) for name in ("authors", "conditions")}
+            records.append({**node, **joined})
+        return pd.DataFrame(records, columns=list(MANIFEST_COLUMNS))
+
+    def conditions(self) -> tuple[str, ...]:
+        """Return the conditions that at least one passage is about, in alphabetical order."""
+        rows = self._read("MATCH (p:Passage) UNWIND p.conditions AS name RETURN DISTINCT name")
+        return tuple(sorted(row["name"] for row in rows))
+
+    def passages(self, condition: str | None = None) -> Iterator[Passage]:
+        """Yield every passage, or those about one condition, in the order of sources, urls and places."""
+        wanted = plain(resolve_condition(condition)) if condition is not None else None
+        rows = self._read("MATCH (d:Document) RETURN d.id AS id ORDER BY d.source, d.url")
+        ids = [row["id"] for row in rows]
+        for start in range(0, len(ids), _READ_BATCH):
+            for row in self._read(_PASSAGES, ids=ids[start : start + _READ_BATCH], condition=wanted):
+                yield passage_of(row["node"])
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the names of the sources that the store holds documents of."""
+        rows = self._read("MATCH (d:Document) RETURN DISTINCT d.source AS source")
+        return tuple(sorted(row["source"] for row in rows))
+
+    def known(self, source: str) -> dict[str, Known]:
+        """Return what is held of a source, by url."""
+        rows = self._read(
+            "MATCH (d:Document {source: $source}) "
+            "RETURN d.url AS url, d.sha256 AS sha256, d.conditions AS conditions",
+            source=plain(source),
+        )
+        return {row["url"]: Known(row["sha256"], tuple(row["conditions"])) for row in rows}
+
+    def write(self, documents: Sequence[Document]) -> Written:
+        """Write documents in one transaction; one that is held already, unchanged, is not written again.
+
+        Raises
+        ------
+        StoreError
+            If the store is read only or cannot be written.
+        """
+        self._writable()
+        held = self._held(documents)
+        changed = [d for d in documents if differs(held.get(document_id(d.source, d.url)), d)]
+        unchanged = Written(unchanged=len(documents) - len(changed))
+        if not changed:
+            return unchanged
+        batch = self._batch(changed)
+        dimension = batch.signature.dimension if batch.signature else None
+        return unchanged + self._in_transaction(lambda writing: writing.write(batch), dimension)
+
+    def remove(self, source: str, urls: Sequence[str]) -> int:
+        """Remove documents with their passages and return how many there were."""
+        self._writable()
+        return self._remove([document_id(source, url) for url in urls])
+
+    def clear(self) -> int:
+        """Remove everything of the namespace, its indexes too, and return how many documents there were."""
+        self._writable()
+        if self._state() is None:
+            return 0
+        count = 0
+        while ids := self._read("MATCH (d:Document) RETURN d.id AS id LIMIT $count", count=_REMOVE_BATCH):
+            count += self._remove([row["id"] for row in ids])
+        while self._connection.write(
+            self._layout.cypher("MATCH (t:Term) WITH t LIMIT 10000 DETACH DELETE t RETURN count(*) AS n")
+        )[0]["n"]:
+            pass
+        drop(self._connection, self._layout)
+        self._prepared = None
+        return count
+
+    def embed_missing(self) -> int:
+        """Encode the passages that have no vector yet and return how many; 0 without an encoder."""
+        self._writable()
+        state = self._state() if self._encoder.given else None
+        if state is None or state.vectors >= state.passages:
+            return 0
+        total = 0
+        while rows := self._read(_MISSING, count=_ENCODE_BATCH):
+            texts = texts_to_encode([passage_of(row["node"]) for row in rows], set())
+            vectors = dict(zip(texts, self._encoded(list(texts.values())), strict=True))
+            signature = self._encoder.signature()
+            self._in_transaction(partial(_add_vectors, vectors, signature), signature.dimension)
+            total += len(vectors)
+        return total
+
+    def origin(self, source: str) -> str | None:
+        """Return the place that a source was read from, where it told."""
+        rows = self._read("MATCH (m:Meta {key: $key}) RETURN m.value AS value", key=_origin(source))
+        return str(rows[0]["value"]) if rows else None
+
+    def set_origin(self, source: str, origin: str) -> None:
+        """Keep the place that a source was read from; nothing is written where it is kept already."""
+        if self.origin(source) == plain(origin):
+            return
+        self._writable()
+        self._prepare(None)
+        self._connection.write(
+            self._layout.cypher("MERGE (m:Meta {key: $key}) SET m.value = $value"),
+            key=_origin(source),
+            value=plain(origin),
+        )
+
+    @property
+    def _place(self) -> str:
+        return place(self._connection, self._layout)
+
+    def _state(self) -> State | None:
+        return read_state(self._connection, self._layout)
+
+    def _signature(self) -> Signature | None:
+        state = self._state()
+        return state.signature if state is not None and state.vectors else None
+
+    def _check_opening(self) -> None:
+        check_indexes(self._connection, self._layout)
+        state = self._state()
+        if state is None and self.read_only:
+            raise StoreError(
+                f"{self._place} holds no store yet; make one with dallm.open_store (without read_only=True) "
+                "and dallm.ingest."
+            )
+        self._encoder.check_identity()
+
+    def _read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        return self._connection.read(self._layout.cypher(statement), **parameters)
+
+    def _encoded(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        with self._lock:  # an encoder need not stand several threads
+            return self._encoder.encode(texts)
+
+    def _held(self, documents: Sequence[Document]) -> dict[str, Known]:
+        rows = self._read(HELD, ids=[document_id(d.source, d.url) for d in documents])
+        return {row["id"]: Known(row["sha256"], tuple(row["conditions"])) for row in rows}
+
+    def _batch(self, documents: Sequence[Document]) -> Batch:
+        """Cut and encode, before the transaction, so that nobody waits for the encoder."""
+        pieces = [cut(document) for document in documents]
+        passages = [passage for listed in pieces for passage in listed]
+        vectors = self._vectors_held({p.sha256 for p in passages})
+        if not self._encoder.given:
+            return Batch(documents, pieces, vectors)
+        texts = texts_to_encode(passages, set(vectors))
+        if not texts:
+            return Batch(documents, pieces, vectors)
+        new: Mapping[str, NDArray[np.float32]] = dict(
+            zip(texts, self._encoded(list(texts.values())), strict=True)
+        )
+        return Batch(documents, pieces, {**vectors, **new}, len(new), self._encoder.signature())
+
+    def _vectors_held(self, digests: set[str]) -> dict[str, NDArray[np.float32]]:
+        """Return the vectors of texts that are held already, in another document or place."""
+        signature = self._signature()
+        if signature is None:
+            return {}
+        row = self._read(_VECTORS, digests=list(digests))[0]
+        return {
+            sha256: np.array(vector or np.zeros(signature.dimension), dtype=np.float32)
+            for sha256, vector in zip(row["digests"], row["vectors"], strict=True)
+        }
+
+    def _remove(self, ids: Sequence[str]) -> int:
+        if self._state() is None:
+            return 0
+        parts = [list(ids[i : i + _REMOVE_BATCH]) for i in range(0, len(ids), _REMOVE_BATCH)]
+        return sum(self._in_transaction(partial(_remove, part)) for part in parts)
+
+    def _in_transaction(self, work: Callable[[Writing], _T], dimension: int | None = None) -> _T:
+        """Run one transaction that writes, the namespace being prepared for it."""
+        for last in (False, True):
+            self._prepare(dimension)
+            try:
+                return self._connection.in_transaction(
+                    lambda tx: work(Writing(tx, self._layout, self._encoder))
+                )
+            except NotPreparedError:  # another process cleared the namespace meanwhile
+                if last:
+                    raise
+                self._prepared = None
+        raise AssertionError
+
+    def _prepare(self, dimension: int | None) -> None:
+        """Make what is missing, once: `dimension` tells of the vector index, 0 that there is none yet."""
+        if self._prepared is None or (dimension is not None and self._prepared != dimension):
+            prepare(self._connection, self._layout, dimension)
+            self._prepared = dimension or 0
+
+    def _writable(self) -> None:
+        if self.read_only:
+            raise StoreError(f"{self._place} was opened with read_only=True; open it without.")
+
+
+def _add_vectors(vectors: Mapping[str, NDArray[np.float32]], signature: Signature, writing: Writing) -> None:
+    writing.add_vectors(vectors, signature)
+
+
+def _remove(ids: Sequence[str], writing: Writing) -> int:
+    return writing.remove(ids)
+
+
+def _origin(source: str) -> str:
+    return f"origin:{plain(source)}"
+
+
+def _reopen(
+    uri: str | None,
+    namespace: str,
+    encoder: Any,
+    user: str | None,
+    database: str | None,
+    read_only: bool,
+) -> Neo4jVectorStore:
+    return Neo4jVectorStore(
+        uri, namespace=namespace, encoder=encoder, user=user, database=database, read_only=read_only
+    )
