@@ -114,7 +114,7 @@ def evaluate_retrieval(
     >>> asked = pd.DataFrame({"question_id": ["q1"], "question": ["Who wheezes?"], "document": ["a"]})
     >>> report = evaluate_retrieval(notes, asked, arms=["lexical"], encoder=None)
     >>> report.ranks[["question_id", "document", "rank"]].to_dict("records")
-    [{'question_id': 'q1', 'document': 'a.md', 'rank': <NA>}]
+    [{'question_id': 'q1', 'document': 'a.md', 'rank': 1}]
     """
     wanted, cutoffs = _checked(arms, k, n_boot)
     asked = read_questions(questions)

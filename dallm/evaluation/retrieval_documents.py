@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dallm.errors import UserError
+from dallm.knowledge.conditions import conditions_in
 from dallm.knowledge.passage import Document, Problem
 from dallm.knowledge.sources.base import Source
 from dallm.knowledge.stores.base import KnowledgeStore
@@ -25,11 +26,17 @@ class ReadOnce:
     source : Source
     conditions : sequence of str
         What to read about.
+    about : str, optional
+        Leave out documents that are not about this condition.
     """
 
-    def __init__(self, source: Source, conditions: Sequence[str] = ()) -> None:
+    def __init__(self, source: Source, conditions: Sequence[str] = (), about: str | None = None) -> None:
         self.name = source.name
-        self.items: tuple[Document | Problem, ...] = tuple(source.documents(conditions))
+        self.items: tuple[Document | Problem, ...] = tuple(
+            item
+            for item in source.documents(conditions)
+            if about is None or isinstance(item, Problem) or _is_about(item, about)
+        )
 
     def documents(self, conditions: Sequence[str] = ()) -> Iterator[Document | Problem]:
         """Yield what was read."""
@@ -163,6 +170,11 @@ class Materials:
 
     def _folder(self) -> Path:
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dallm-retrieval-")))
+
+
+def _is_about(document: Document, condition: str) -> bool:
+    headings = " > ".join(section.path for section in document.sections)
+    return condition in document.conditions or condition in conditions_in(headings, (condition,))
 
 
 def _source(documents: object) -> Source:
