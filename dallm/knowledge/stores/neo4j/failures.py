@@ -169,7 +169,10 @@ def _unreached(error: Exception, uri: str) -> str:
     if "refused" in text:
         return f"Nothing listens at {uri}. {_START}, or check the address (or NEO4J_URI)."
     if "imed out" in text or "timeout" in text.casefold():
-        return f"{uri} does not answer as a Neo4j does (timed out). {_START}, or check the address, its port and the firewall."
+        return (
+            f"{uri} does not answer as a Neo4j does (timed out). {_START}, or check the address, its port "
+            "and the firewall."
+        )
     return (
         f"No Neo4j can be reached at {uri}: {_reason(error)}. {_START}, or check the address: the port of "
         f"Bolt is usually 7687, and a server that asks for TLS needs {plain}+s://."
