@@ -202,8 +202,7 @@ class _Reading:
             if page is not None and page.text.is_disambiguation:
                 return self._meant(condition, page)
         except FetchError as error:
-            # a page that is gone or too large concerns this page alone; a site that is away, all
-            if error.is_gone or error.is_too_large:
+            if error.is_too_large:  # concerns this page alone; a site that is away or refuses, all
                 return Problem(where, str(error))
             raise
         if page is None:

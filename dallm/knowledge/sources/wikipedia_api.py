@@ -83,6 +83,8 @@ class MediaWiki:
 
     def confirm(self, titles: Sequence[str]) -> None:
         """Ask in one question which cached pages are still at their revision; those are not fetched."""
+        if self._client.offline:
+            return
         held: dict[str, int] = {}
         for title in dict.fromkeys(titles):
             kept = self._client.cached(self.endpoint, _page_question(title))
@@ -90,8 +92,6 @@ class MediaWiki:
             revision = value.get("parse", {}).get("revid")
             if isinstance(revision, int) and title not in self._current:
                 held[title] = revision
-        if self._client.offline:
-            return
         names = list(held)
         for i in range(0, len(names), _MOST_TITLES):
             part = names[i : i + _MOST_TITLES]
