@@ -28,11 +28,16 @@ _WHERE = {
     "Lexicon": "dallm.lexicon",
     "Passage": "dallm.knowledge.passage",
     "Primer": "dallm.knowledge.sources.primer",
+    "PubMed": "dallm.knowledge.sources.pubmed",
+    "Radiopaedia": "dallm.knowledge.sources.radiopaedia",
+    "Wikipedia": "dallm.knowledge.sources.wikipedia",
     "assertion_of": "dallm.engines.extractive.assertion",
     "augment": "dallm.augment.pipeline",
     "build_ack": "dallm.ack.build",
+    "compare_retrieval": "dallm.paper.table3",
     "discover_features": "dallm.augment.discover",
     "engine": "dallm.engines.factory",
+    "evaluate_retrieval": "dallm.evaluation.retrieval",
     "fill_existing": "dallm.augment.existing",
     "fill_values": "dallm.augment.fill",
     "ingest": "dallm.knowledge.ingest",
@@ -77,6 +82,7 @@ if TYPE_CHECKING:
     from dallm.engines.extractive.assertion import Assertion as Assertion
     from dallm.engines.extractive.assertion import assertion_of as assertion_of
     from dallm.engines.factory import engine as engine
+    from dallm.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from dallm.features import Feature as Feature
     from dallm.features import FeatureSet as FeatureSet
     from dallm.knowledge.ingest import ingest as ingest
@@ -84,9 +90,13 @@ if TYPE_CHECKING:
     from dallm.knowledge.passage import Passage as Passage
     from dallm.knowledge.sources.folder import Folder as Folder
     from dallm.knowledge.sources.primer import Primer as Primer
+    from dallm.knowledge.sources.pubmed import PubMed as PubMed
+    from dallm.knowledge.sources.radiopaedia import Radiopaedia as Radiopaedia
+    from dallm.knowledge.sources.wikipedia import Wikipedia as Wikipedia
     from dallm.knowledge.stores.base import KnowledgeStore as KnowledgeStore
     from dallm.knowledge.stores.open import open_store as open_store
     from dallm.lexicon import Lexicon as Lexicon
+    from dallm.paper.table3 import compare_retrieval as compare_retrieval
     from dallm.readers.mimic import read_mimic as read_mimic
     from dallm.readers.openi import read_openi as read_openi
     from dallm.readers.table import read_table as read_table

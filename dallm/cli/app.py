@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dallm import __version__
-from dallm.cli import augment, demo, doctor, report, stages
+from dallm.cli import augment, demo, doctor, evaluate_retrieval, ingest, report, reproduce, stages
 from dallm.cli.guard import GuardedGroup
 
 app = typer.Typer(
@@ -51,12 +51,14 @@ def _options(
 _COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "augment": augment.augment,
-    "ingest": stages.ingest,
+    "ingest": ingest.ingest,
     "ack": stages.ack,
     "discover": stages.discover,
     "fill": augment.fill,
     "report": report.report,
+    "evaluate-retrieval": evaluate_retrieval.evaluate_retrieval,
     "doctor": doctor.doctor,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=_flowing(_command.__doc__ or ""))(_command)
+app.add_typer(reproduce.reproduce, name="reproduce")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dallm.cli import inputs as cases
+from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption
 
 if TYPE_CHECKING:
     from dallm.augment.cells import Uncertain
@@ -54,11 +55,11 @@ LexiconOption = Annotated[
     ),
 ]
 StoreOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--store",
-        help="Knowledge store made by dallm ingest. Default: one with the built-in primer.",
-        metavar="FOLDER",
+        help=f"Knowledge store made by dallm ingest: {ADDRESS_HELP}. Default: one with the built-in primer.",
+        metavar="STORE",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -106,6 +107,8 @@ def augment(
     features: FeaturesOption = None,
     lexicon: LexiconOption = None,
     store: StoreOption = None,
+    namespace: NamespaceOption = None,
+    kind: KindOption = None,
     ack: AckOption = None,
     uncertain: UncertainOption = "missing",
     overwrite: OverwriteOption = False,
@@ -142,6 +145,8 @@ def augment(
         extra=feature or (),
         lexicon=lexicon or (),
         store=store,
+        namespace=namespace,
+        kind=kind,
         ack=ack,
         uncertain=cast("Uncertain", uncertain),
     )

@@ -18,6 +18,7 @@ import typer
 
 from dallm import __version__
 from dallm.cli.screen import notice, say, table
+from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption, open_given
 from dallm.errors import DallmError
 
 State = Literal["ok", "missing", "broken"]
@@ -59,8 +60,16 @@ class Finding:
 
 def doctor(
     store: Annotated[
-        Path | None, typer.Option("--store", help="Look into this knowledge store, too.", metavar="FOLDER")
+        str | None,
+        typer.Option(
+            "--store", help=f"Look into this knowledge store, too: {ADDRESS_HELP}.", metavar="STORE"
+        ),
     ] = None,
+    namespace: NamespaceOption = None,
+    kind: KindOption = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask Wikipedia, Radiopaedia and PubMed whether they answer.")
+    ] = False,
     load: Annotated[
         bool, typer.Option("--load/--no-load", help="Load the encoder and torch (some seconds).")
     ] = True,
@@ -69,7 +78,9 @@ def doctor(
 
     Exits with 1 if a needed part is broken.
     """
-    found = list(examine(store, load=load))
+    found = list(examine(store, namespace=namespace, kind=kind, load=load))
+    if online:
+        found += list(_online())
     table(("part", "state", "detail"), [(f.part, f.state, f.detail) for f in found])
     for finding in found:
         if finding.remedy:
@@ -81,7 +92,9 @@ def doctor(
     say("Everything needed is here.")
 
 
-def examine(store: Path | None, *, load: bool) -> Iterator[Finding]:
+def examine(
+    store: str | None, *, namespace: str | None = None, kind: str | None = None, load: bool
+) -> Iterator[Finding]:
     """Yield one finding per part, cheap ones first."""
     yield _python()
     yield Finding("dallm", "ok", f"{__version__} in {Path(__file__).resolve().parent.parent}")
@@ -93,7 +106,11 @@ def examine(store: Path | None, *, load: bool) -> Iterator[Finding]:
     if load:
         yield _tried("device", _device, "pip install --force-reinstall torch")
     if store is not None:
-        yield _tried("store", lambda: _store(store), f"dallm ingest --store {store} --primer")
+        yield _tried(
+            "store",
+            lambda: _store(store, namespace, kind),
+            f"dallm ingest --store {store} --primer",
+        )
     yield _output()
 
 
@@ -173,11 +190,17 @@ def _device() -> str:
     return f"processor, {torch.get_num_threads()} threads (torch {torch.__version__}); enough for all here"
 
 
-def _store(path: Path) -> str:
-    import dallm
-
-    with closing(dallm.open_store(path, read_only=True)) as store:
+def _store(address: str, namespace: str | None, kind: str | None) -> str:
+    with closing(open_given(address, namespace=namespace, kind=kind, lexical=True)) as store:
         return repr(store)
+
+
+def _online() -> Iterator[Finding]:
+    from dallm.cli.online import ask_sites
+
+    for answer in ask_sites():
+        remedy = "" if answer.reached else "check the network and its proxy; ingest --offline uses the cache"
+        yield Finding(answer.site, "ok" if answer.reached else "missing", answer.detail, remedy)
 
 
 def _output() -> Finding:

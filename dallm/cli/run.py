@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from dallm import __version__
 from dallm.cli.outputs import CHECKPOINT, KNOWLEDGE, RESULTS, OutputFolder
 from dallm.cli.screen import notice, say, step, wants_progress
+from dallm.cli.stores import check_there, open_given, place_of
 from dallm.cli.summary import show_counts, show_files
-from dallm.errors import FeatureError, StoreError, UserError, did_you_mean
+from dallm.errors import FeatureError, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
@@ -46,7 +47,9 @@ class Choices:
     features: Path | None = None
     extra: Sequence[str] = ()
     lexicon: Sequence[Path] = ()
-    store: Path | None = None
+    store: str | None = None
+    namespace: str | None = None
+    kind: str | None = None
     ack: Path | None = None
     uncertain: Uncertain = "missing"
 
@@ -63,10 +66,8 @@ class Choices:
         for path in (self.features, self.ack, *self.lexicon):
             if path is not None and not path.is_file():
                 raise UserError(f"There is no file {str(path)!r}.")
-        if self.store is not None and not self.store.exists():
-            raise StoreError(
-                f"There is no store {str(self.store)!r}. Make one: dallm ingest --store {self.store} --primer"
-            )
+        if self.store is not None:
+            check_there(self.store)
 
     @property
     def needs_knowledge(self) -> bool:
@@ -82,7 +83,8 @@ class Choices:
             "features": _digest(self.features),
             "extra features": list(self.extra),
             "lexicon": [_digest(path) for path in self.lexicon],
-            "store": None if self.store is None else str(self.store.resolve()),
+            "store": place_of(self.store),
+            "namespace": self.namespace,
             "ack": _digest(self.ack),
             "uncertain": self.uncertain,
         }
@@ -173,17 +175,17 @@ def gather(choices: Choices, own_store: Path, engine: Any) -> Ack | None:
     if not choices.needs_knowledge:
         return None
     conditions = list(choices.conditions or PAPER_CONDITIONS)
-    with closing(open_knowledge(choices.store, own_store, conditions)) as store:
+    with closing(open_knowledge(choices, own_store, conditions)) as store:
         step(f"Asking the expert questions about {', '.join(conditions)}")
         return dallm.build_ack(store, conditions=conditions, engine=engine)
 
 
-def open_knowledge(given: Path | None, own: Path, conditions: Sequence[str]) -> KnowledgeStore:
+def open_knowledge(choices: Choices, own: Path, conditions: Sequence[str]) -> KnowledgeStore:
     """Open the user's store, or one of the run's own that holds the primer."""
     import dallm
 
-    if given is not None:
-        return dallm.open_store(given, read_only=True)
+    if choices.store is not None:
+        return open_given(choices.store, namespace=choices.namespace, kind=choices.kind)
     # on a text as small as the primer words find what the encoder finds, without loading it for half a minute
     store = dallm.open_store(own, encoder=None)
     step("Reading the primer into a store")

@@ -1,57 +1,25 @@
-"""``dallm ingest``, ``dallm ack`` and ``dallm discover``: the stages before filling, one at a time."""
+"""``dallm ack`` and ``dallm discover``: the stages between knowledge and filling, one at a time."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dallm.cli import inputs as cases
 from dallm.cli.augment import ConditionOption, LexiconOption
 from dallm.cli.screen import notice, say, step, table, wants_progress
-from dallm.errors import StoreError, UserError
+from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption, open_given
 
 if TYPE_CHECKING:
     from dallm.cohort import Cohort
 
 _StoreToOpen = Annotated[
-    Path, typer.Option("--store", help="Knowledge store: a folder.", metavar="FOLDER", show_default=False)
+    str,
+    typer.Option("--store", help=f"Knowledge store: {ADDRESS_HELP}.", metavar="STORE", show_default=False),
 ]
-
-
-def ingest(
-    store: _StoreToOpen,
-    primer: Annotated[
-        bool, typer.Option("--primer", help="Take in the built-in primer (unreviewed, for trying out).")
-    ] = False,
-    folder: Annotated[
-        list[Path] | None,
-        typer.Option("--folder", help="Take in the md, txt, html and pdf files of a folder; repeat it."),
-    ] = None,
-    condition: ConditionOption = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove the passages of files that are gone.")
-    ] = False,
-    lexical: Annotated[
-        bool,
-        typer.Option("--lexical", help="No dense vectors: a smaller, faster store that finds words only."),
-    ] = False,
-) -> None:
-    """Put texts about conditions into a knowledge store; what is there already is not written again."""
-    import dallm
-
-    if not primer and not folder:
-        raise UserError("Name at least one source: --primer, or --folder FOLDER.")
-    sources: list[Any] = [dallm.Primer()] if primer else []
-    sources += [dallm.Folder(path) for path in folder or ()]
-    with closing(dallm.open_store(store, encoder=None if lexical else "auto")) as opened:
-        report = dallm.ingest(
-            opened, sources=sources, conditions=_conditions(condition), progress=wants_progress(), prune=prune
-        )
-        say(str(report))
-        say(repr(opened))
 
 
 def ack(
@@ -61,6 +29,8 @@ def ack(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Write the answers as Markdown beside it, too.")
     ] = False,
+    namespace: NamespaceOption = None,
+    kind: KindOption = None,
     passages: Annotated[
         int, typer.Option("-k", "--passages", min=1, help="Passages that an answer may rest on.")
     ] = 6,
@@ -68,9 +38,7 @@ def ack(
     """Answer the expert questions about each condition from the passages of a store."""
     import dallm
 
-    if not store.exists():
-        raise StoreError(f"There is no store {str(store)!r}. Make one: dallm ingest --store {store} --primer")
-    with closing(dallm.open_store(store, read_only=True)) as opened:
+    with closing(open_given(store, namespace=namespace, kind=kind)) as opened:
         made = dallm.build_ack(
             opened, conditions=_conditions(condition), k=passages, progress=wants_progress()
         )
