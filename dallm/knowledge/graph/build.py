@@ -86,7 +86,7 @@ def build(
                     sha256=passage.sha256,
                     conditions=passage.conditions,
                     headed=reader.rules.headed(passage.section),
-                    mentions=tuple(dict.fromkeys(m for m in found if not _is_own(m, passage))),
+                    mentions=tuple(dict.fromkeys(_not_own(found, passage))),
                 )
             )
     return nodes
@@ -201,13 +201,19 @@ def _stands(name: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name.casefold())}s?(?!\w)", text.casefold()) is not None
 
 
-def _is_own(mention: Mention, passage: Passage) -> bool:
-    """Whether it is what the passage is about: that atelectasis comes with atelectasis says nothing."""
-    return (
-        resolve_condition(mention.name) in passage.conditions
-        or topic_of(mention.name) == topic_of(passage.title)
-        or any(mention.name in condition_names(c) for c in passage.conditions)
-    )
+def _not_own(found: Iterable[Mention], passage: Passage) -> Iterator[Mention]:
+    """Leave out what the passage is about: that atelectasis comes with atelectasis says nothing."""
+    title = topic_of(passage.title)
+    names = {name for condition in passage.conditions for name in condition_names(condition)}
+    for mention in found:
+        topic, condition = _meant(mention.name)
+        if topic != title and mention.name not in names and condition not in passage.conditions:
+            yield mention
+
+
+@functools.lru_cache(maxsize=4096)
+def _meant(name: str) -> tuple[str, str]:
+    return topic_of(name), resolve_condition(name)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from dallm.knowledge.graph.model import (
     topic_of,
 )
 from dallm.knowledge.graph.traverse import ONLY_ABOUT, Asked, Signals, weigh_names
-from dallm.knowledge.lexical import Bm25, term_ids
+from dallm.knowledge.lexical import Bm25, term_ids, terms
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -163,6 +163,8 @@ class GraphIndex:
         self._headed: dict[str, list[int]] = defaultdict(list)
         self._naming: dict[tuple[str, str], list[int]] = defaultdict(list)
         heads, bodies = [], []
+        titles: dict[str, int] = {}
+        title_of = []
         for key, cited in documents:
             parts = [node for node, _, relation in graph.in_edges(key, keys=True) if relation == "part_of"]
             topic = topic_of(cited["title"])
@@ -170,6 +172,7 @@ class GraphIndex:
                 held, row = graph.nodes[node], len(self.nodes)
                 self.nodes.append(node)
                 self._sources.append(cited["source"])
+                title_of.append(titles.setdefault(cited["title"], len(titles)))
                 self._titled[topic].append(row)
                 for relation in held["headed"]:
                     self._headed[relation].append(row)
@@ -182,8 +185,16 @@ class GraphIndex:
                     )
                 heads.append(kept[sha256][0])
                 bodies.append(kept[sha256][1])
+        self._title_of = np.array(title_of, dtype=np.intp)
+        self._title_words: dict[str, list[int]] = defaultdict(list)
+        for title, number in titles.items():
+            for word in set(terms(title)):
+                self._title_words[word].append(number)
+        self._title_lengths = np.array([len(set(terms(title))) for title in titles])
         self._lexical = Bm25(heads, bodies)
-        self._topics = {topic_of(name): name for name in self._about}
+        self._topics: dict[str, list[str]] = defaultdict(list)
+        for name in self._about:
+            self._topics[topic_of(name)].append(name)
 
     def _follow(self, graph: nx.MultiDiGraph, node: str, row: int) -> None:
         for _, end, relation in graph.out_edges(node, keys=True):
@@ -208,9 +219,8 @@ class GraphIndex:
         topic = np.zeros(size, dtype=np.float32)
         weights = weigh_names(asked, self._titled.keys() | self._topics.keys())
         for run, weight in weights.items():
-            for name in (self._topics.get(run),):
-                if name is not None:
-                    np.maximum.at(topic, self._about[name], np.float32(ONLY_ABOUT * weight))
+            for name in self._topics.get(run, ()):
+                np.maximum.at(topic, self._about[name], np.float32(ONLY_ABOUT * weight))
             if run in self._titled:
                 np.maximum.at(topic, self._titled[run], np.float32(weight))
         for name in asked.conditions:
@@ -229,5 +239,18 @@ class GraphIndex:
             for kind in CONCEPT_KINDS:
                 here[self._naming.get((kind, name), [])] = True
             named += here
-        lexical = self._lexical.scores(asked.question)
-        return Signals(topic[rows], headed[rows], carried[rows], named[rows], lexical[rows])
+        question = asked.question
+        lexical = self._lexical.scores(question.text)
+        aspect = self._lexical.scores(question.told) if question.told else np.zeros(size, dtype=np.float32)
+        title = self._title_shares(question.text)
+        return Signals(
+            topic[rows], headed[rows], carried[rows], named[rows], lexical[rows], aspect[rows], title[rows]
+        )
+
+    def _title_shares(self, question: str) -> NDArray[np.float32]:
+        """Per row what `Question.share_of_title` gives, without reading the titles again."""
+        found = np.zeros(len(self._title_lengths), dtype=np.float32)
+        for word in set(terms(question)):
+            found[self._title_words.get(word, [])] += 1
+        shares = found / np.maximum(self._title_lengths, 1).astype(np.float32)
+        return shares[self._title_of] if len(self._title_of) else np.zeros(0, dtype=np.float32)

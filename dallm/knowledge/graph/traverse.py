@@ -17,6 +17,7 @@ from dallm.knowledge.graph.build import concepts_in
 from dallm.knowledge.graph.model import topic_of
 from dallm.knowledge.graph.rules import GraphRules
 from dallm.knowledge.lexical import terms
+from dallm.knowledge.ranking import Question, fuse
 
 GRAPH_WEIGHT = 0.5
 """How much the way through the graph counts beside the words that question and passage share."""
@@ -43,6 +44,7 @@ class Asked:
 
     Attributes
     ----------
+    question : Question
     conditions : tuple of str
         Canonical names of the conditions of the table that it names.
     runs : dict of str to float
@@ -54,7 +56,7 @@ class Asked:
         The concepts that it names.
     """
 
-    question: str
+    question: Question
     conditions: tuple[str, ...] = ()
     runs: dict[str, float] = field(default_factory=dict)
     relations: tuple[str, ...] = ()
@@ -76,8 +78,8 @@ class Signals:
         How many concepts at the end of the relations asked for it names.
     named : int array
         How many of the concepts that the question names it names.
-    lexical : float array
-        BM25 over the best score that the question could reach.
+    lexical, aspect, title : float array
+        What its words earn; see :func:`dallm.knowledge.ranking.fuse`.
     """
 
     topic: NDArray[np.float32]
@@ -85,6 +87,13 @@ class Signals:
     carried: NDArray[np.int64]
     named: NDArray[np.int64]
     lexical: NDArray[np.float32]
+    aspect: NDArray[np.float32]
+    title: NDArray[np.float32]
+
+    @property
+    def reached(self) -> NDArray[np.bool_]:
+        """Whether the traversal leads to it."""
+        return (self.topic > 0) | (self.named > 0)
 
 
 def read_question(question: str, rules: GraphRules | None = None) -> Asked:
@@ -107,7 +116,7 @@ def read_question(question: str, rules: GraphRules | None = None) -> Asked:
                 runs.setdefault(" ".join(run), 0.0)
     relations = table.asked(question)
     return Asked(
-        question=question,
+        question=Question.of(question),
         conditions=conditions,
         runs=runs,
         relations=relations,
@@ -124,7 +133,7 @@ def weigh_names(asked: Asked, held: set[str]) -> dict[str, float]:
 
     Examples
     --------
-    >>> asked = Asked("", runs={"heart": 0.0, "heart failur": 0.0, "heart failur symptom": 0.0})
+    >>> asked = Asked(Question.of(""), runs={"heart": 0.0, "heart failur": 0.0, "heart failur symptom": 0.0})
     >>> weigh_names(asked, {"heart", "heart failur"})
     {'heart': 0.5, 'heart failur': 1.0}
     """
@@ -146,6 +155,6 @@ def score(asked: Asked, signals: Signals) -> NDArray[np.float32]:
         relation = np.where(signals.headed, 1.0, 0.0)
     named = signals.named / max(1, len(asked.concepts))
     whole = 1 + RELATION * bool(asked.relations) + CONCEPTS * bool(asked.concepts)
-    reached = (signals.topic > 0) | (signals.named > 0)
-    way = np.where(reached, (signals.topic + RELATION * relation + CONCEPTS * named) / whole, 0.0)
-    return ((GRAPH_WEIGHT * way + signals.lexical) / (GRAPH_WEIGHT + 1)).astype(np.float32)
+    way = np.where(signals.reached, (signals.topic + RELATION * relation + CONCEPTS * named) / whole, 0.0)
+    words = fuse(None, signals.lexical, signals.aspect, signals.title)
+    return ((GRAPH_WEIGHT * way + words) / (GRAPH_WEIGHT + 1)).astype(np.float32)

@@ -313,13 +313,14 @@ class NetworkXStore(GraphStore):
             self._graph.graph["origins"][source] = origin
         for source, url in record.get("remove", ()):
             remove_document(self._graph, document_key(source, url))
+        added: list[str] = []
         for raw in record.get("write", ()):
             document = from_json(raw)
             if document.key in self._graph:
                 remove_document(self._graph, document.key)
-            parts = add_document(self._graph, document)
-            if self._bands is not None:
-                self._note_bands(parts)
+            added += add_document(self._graph, document)
+        if self._bands is not None:
+            self._note_bands(added)
 
     def _load(self) -> None:
         self._graph, records, self._stamp = self._file.read()
