@@ -62,7 +62,18 @@ dbms.usage_report.enabled=false
 dbms.security.auth_enabled=true
 db.logs.query.enabled=OFF
 db.tx_log.preallocate=false
+internal.server.bolt.thread_pool_shutdown_wait_time=100ms
+internal.server.bolt.connection_shutdown_wait_time=100ms
 db.tx_log.rotation.retention_policy=keep_none
+"""
+# Both are taken: with TLS, and without.
+TLS_CONF = """\
+server.bolt.tls_level=OPTIONAL
+dbms.ssl.policy.bolt.enabled=true
+dbms.ssl.policy.bolt.base_directory={folder}
+dbms.ssl.policy.bolt.private_key=private.key
+dbms.ssl.policy.bolt.public_certificate=public.crt
+dbms.ssl.policy.bolt.client_auth=NONE
 """
 # Waits for the end of the tests' process, however it comes, and then ends the server: its input is a pipe
 # that closes with that process.
@@ -82,6 +93,9 @@ def server_required() -> bool:
 
 class Neo4jServer:
     """A server that somebody else runs: where it is, and how to look into it without the library."""
+
+    speaks_tls = False
+    """Whether it takes connections with TLS too, under a certificate that it signed itself."""
 
     def __init__(self, uri: str, user: str, password: str, database: str) -> None:
         self.uri = uri
@@ -195,8 +209,12 @@ class JarServer(OwnServer):
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: subprocess.Popen[bytes] | None = None
         super().__init__(f"neo4j://127.0.0.1:{self._port}", "neo4j", secrets.token_urlsafe(12), "neo4j")
+        conf = CONF.format(port=self._port)
+        if make_certificate(self._home / "tls"):
+            self.speaks_tls = True
+            conf += TLS_CONF.format(folder=self._home / "tls")
         (self._home / "conf").mkdir()
-        (self._home / "conf" / "neo4j.conf").write_text(CONF.format(port=self._port), encoding="utf-8")
+        (self._home / "conf" / "neo4j.conf").write_text(conf, encoding="utf-8")
 
     @property
     def pid(self) -> int | None:
@@ -323,6 +341,34 @@ def find_java() -> str:
             f"Neo4j needs Java 17, and {found} is {said.splitlines()[0] if said else 'broken'}"
         )
     return found
+
+
+def make_certificate(folder: Path) -> bool:
+    """Make a key and a certificate signed with it, and return whether that could be done."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        return False
+    folder.mkdir()
+    made = subprocess.run(
+        [
+            *(
+                openssl,
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ),
+            *("-keyout", str(folder / "private.key"), "-out", str(folder / "public.crt")),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    return made.returncode == 0
 
 
 def find_engine() -> str:

@@ -25,6 +25,8 @@ PATIENCE_S = 120.0
 _CONNECT_S = 10.0
 _ACQUIRE_S = 15.0
 _OVERLOADED_S = 30.0
+# A machine that vanishes in the middle of a write may not keep others waiting for ever.
+_TRANSACTION_S = 900.0
 _RACES = 5
 _PAUSE_S = (0.05, 2.0)
 _SAY_EVERY_S = 15.0
@@ -198,7 +200,7 @@ class Connection:
             bookmark_manager=self._bookmarks,
             default_access_mode="READ" if self.read_only else "WRITE",
         ) as session:
-            return session.execute_write(work) if writes else session.execute_read(work)
+            return session.execute_write(_bounded(work)) if writes else session.execute_read(work)
 
 
 class _Wait:
@@ -376,6 +378,13 @@ def _database(driver: Driver, address: Address) -> str:
             error, address, lambda uri: _driver(address._replace(uri=uri))
         ) from error
     return str(summary.database or address.database or "neo4j")
+
+
+def _bounded(work: Callable[[ManagedTransaction], T]) -> Callable[[ManagedTransaction], T]:
+    from neo4j import unit_of_work
+
+    bounded: Callable[[ManagedTransaction], T] = unit_of_work(timeout=_TRANSACTION_S)(work)
+    return bounded
 
 
 def _rows(tx: ManagedTransaction, cypher: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

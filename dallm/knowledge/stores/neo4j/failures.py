@@ -209,7 +209,7 @@ def _code(error: Exception) -> str:
 
 
 def _message(error: Exception) -> str:
-    text = str(getattr(error, "message", "") or error).strip()
+    text = " ".join(str(getattr(error, "message", "") or error).split())
     return text if text.endswith(".") else f"{text}."
 
 
