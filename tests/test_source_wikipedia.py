@@ -170,11 +170,14 @@ def test__disambiguation__the_link_whose_title_names_the_condition_is_followed(w
     assert documents == []
 
 
-def test__disambiguation__told_by_its_box_alone__is_no_content(wiki, source_of):
-    wiki.add(
-        "Asthma",
-        '<p><b>Asthma</b> may refer to:</p><div id="disambigbox" class="metadata plainlinks dmbox"></div>',
-    )
+@pytest.mark.parametrize("first_format", [False, True])
+@pytest.mark.parametrize("sign", ["box", "category", "words"])
+def test__disambiguation__told_by_one_sign_alone__is_no_content(wiki, source_of, sign, first_format):
+    wiki.first_format = first_format
+    words = "may refer to:" if sign == "words" else "has several meanings."
+    box = '<div id="disambigbox" class="metadata plainlinks dmbox"></div>' if sign == "box" else ""
+    page = wiki.add("Asthma", f"<p><b>Asthma</b> {words}</p><ul><li>a film</li></ul>{box}")
+    page.categories = ("All_article_disambiguation_pages",) if sign == "category" else ("Lung",)
     documents, problems = split(source_of().documents(["asthma"]))
     assert documents == []
     assert "several meanings" in problems[0]

@@ -18,6 +18,7 @@ class WikiPage:
     page_id: int
     revision: int
     is_disambiguation: bool = False
+    categories: tuple[str, ...] = ()
 
 
 @dataclass
@@ -88,6 +89,7 @@ class Wiki:
             }
         page = self.pages[title]
         text = f'<div class="mw-content-ltr mw-parser-output" lang="en" dir="ltr">{page.html}</div>'
+        kinds = page.categories
         marks: Any = {"disambiguation": ""} if page.is_disambiguation else {"wikibase_item": "Q1"}
         if self.first_format:
             marks = [{"name": name, "*": value} for name, value in marks.items()]
@@ -99,6 +101,7 @@ class Wiki:
                 "redirects": redirects,
                 "text": {"*": text} if self.first_format else text,
                 "properties": marks,
+                "categories": [{"sortkey": "", "*" if self.first_format else "category": c} for c in kinds],
             }
         }
 

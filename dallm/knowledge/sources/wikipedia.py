@@ -124,7 +124,7 @@ class Wikipedia:
         >>> Wikipedia().url_of("Pleural effusion")
         'https://en.wikipedia.org/wiki/Pleural_effusion'
         """
-        site = re.sub(r"(/w)?/[\w.-]+\.php$", "", _shown(self.base_url))
+        site = re.sub(r"((/w)?/[\w.-]+\.php|/wiki)$", "", _shown(self.base_url))
         return f"{site}/wiki/{quote(title.replace(' ', '_'), safe=_PLAIN_IN_PATHS)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ class MediaWiki:
 
     def __init__(self, client: HttpClient, site: str) -> None:
         self._client = client
-        bare = site.rstrip("/")
+        bare = site.rstrip("/").removesuffix("/wiki")
         self.endpoint = bare if bare.endswith(".php") else f"{bare}/w/api.php"
         self._current: dict[str, str] = {}
 
@@ -189,7 +190,7 @@ def _page_question(title: str) -> dict[str, str | int]:
     return {
         "action": "parse",
         "page": title,
-        "prop": "text|revid|properties",
+        "prop": "text|revid|properties|categories",
         "redirects": 1,
         "disablelimitreport": 1,
         "disableeditsection": 1,
@@ -207,16 +208,20 @@ def _page(asked: str, value: dict[str, Any], answer: Fetched, endpoint: str) -> 
     if isinstance(text, dict):  # the first version of the format
         text = text.get("*", "")
     read = read_wiki_html(text, parsed["title"])
-    if _is_disambiguation(parsed.get("properties")):
+    if _is_disambiguation(parsed):
         read = read._replace(is_disambiguation=True)
     page_id, revision = parsed.get("pageid"), parsed.get("revid")
     return Page(asked, parsed["title"], page_id, revision or None, read, answer.retrieved_at)
 
 
-def _is_disambiguation(properties: Any) -> bool:
-    if isinstance(properties, dict):
-        return "disambiguation" in properties
-    return any(row.get("name") == "disambiguation" for row in _rows(properties or ()))
+def _is_disambiguation(parsed: dict[str, Any]) -> bool:
+    """Whether a page is marked as a list of meanings, by a property or a category that wikis give."""
+    properties = parsed.get("properties") or ()
+    named = [row.get("name") for row in _rows(properties)]
+    if "disambiguation" in (*properties, *named):
+        return True
+    categories = [str(row.get("category") or row.get("*")) for row in _rows(parsed.get("categories") or ())]
+    return any(re.search(r"disambiguation[ _]pages?$", name, re.IGNORECASE) for name in categories)
 
 
 def _rows(value: Any) -> list[dict[str, Any]]:

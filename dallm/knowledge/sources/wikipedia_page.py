@@ -11,6 +11,8 @@ from dallm.knowledge.passage import Section
 from dallm.knowledge.sources.base import decode
 from dallm.knowledge.sources.outline import Outline
 
+_LISTING_BOX = frozenset(("disambigbox", "dmbox", "disambig"))
+_MAY_REFER = re.compile(r".{1,100}\b(may|can|might)( also| commonly)? (refer to|mean)\b[^.:]{0,40}:")
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _BLOCKS = frozenset(
     "p li dd dt tr table caption ul ol dl div blockquote pre section figure h1 h2 h3 h4 h5 h6 hr".split()
@@ -26,8 +28,9 @@ _APPARATUS = frozenset(
     "gallerybox hatnote infobox infobox_v2 inline-template ipa listen metadata mbox-small mw-cite-backlink "
     "mw-editsection mw-empty-elt mw-ext-cite-error mw-indicators mw-references-wrap navbar navbox "
     "mwe-math-element navbox-styles navigation-not-searchable noexcerpt noprint portal portalbox portal-bar "
-    "quotebox reference references reflist refbegin rellink shortdescription side-box sidebar sistersitebox "
-    "stub succession-box thumb thumbinner toc toclimit-2 toclimit-3 tocright vertical-navbox z3988".split()
+    "quotebox reference references reflist refbegin rellink selfreference shortdescription side-box "
+    "sidebar sistersitebox stub succession-box thumb thumbinner toc toclimit-2 toclimit-3 tocright "
+    "vertical-navbox z3988".split()
 )
 # sections that hold no article text, in the larger Wikipedias
 _NO_TEXT = re.compile(
@@ -128,11 +131,13 @@ class _Reader(HTMLParser):
     def finished(self) -> WikiText:
         """Return the article after the end of the page."""
         self._flush("p")
+        sections = self._outline.parsed().sections
+        opening = sections[0].text if sections and not sections[0].path else ""
         return WikiText(
-            self._outline.parsed().sections,
+            sections,
             tuple(dict.fromkeys(name for name in self._names if name)),
             tuple(dict.fromkeys(self._links)),
-            self._disambiguation,
+            self._disambiguation or _MAY_REFER.match(opening) is not None,
         )
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -149,7 +154,10 @@ class _Reader(HTMLParser):
             if tag == "br":
                 self._words.append(" ")
             return
-        if values.get("id") == "disambigbox" or "dmbox" in values.get("class", "").split():
+        if (
+            not _LISTING_BOX.isdisjoint((values.get("id", ""), *values.get("class", "").split()))
+            and tag != "a"
+        ):
             self._disambiguation = True
         dropped = (self._open[-1][1] if self._open else False) or _is_apparatus(tag, values)
         self._open.append((tag, dropped))
