@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -9,12 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dallm.errors import StoreError
+from dallm.knowledge.stores import links
+from dallm.knowledge.stores.upgrade import is_first, read_as_it_is, upgrade
 
 FILE = "store.sqlite"
-FORMAT = "1"
+FORMAT = "2"
 _APPLICATION = 0x64616C6D  # "dalm": tells our file from another program's
 _WAIT_S = 60.0
-_SCHEMA = """
+_CACHE_KIB = 65_536  # the bands of many passages fit: they are written all over their table
+_STAMP = "insert or replace into meta values ('content', ?)"
+_SCHEMA = (
+    """
 create table if not exists meta (key text primary key, value blob not null) without rowid;
 create table if not exists documents (
     id integer primary key, source text not null, url text not null, title text not null, revision text,
@@ -23,11 +29,14 @@ create table if not exists documents (
 create table if not exists passages (
     id integer primary key, document integer not null references documents (id) on delete cascade,
     place integer not null, section text not null, text text not null, conditions text not null,
-    sha256 text not null, head blob not null, body blob not null);
+    sha256 text not null, head blob not null, body blob not null, twin text);
 create index if not exists passages_by_document on passages (document);
 create index if not exists passages_by_sha256 on passages (sha256);
-create table if not exists vectors (sha256 text primary key, vector blob not null) without rowid;
+create table if not exists vectors (
+    id integer primary key, sha256 text not null unique, vector blob not null);
 """
+    + links.TABLE
+)
 
 
 def connect(folder: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -55,11 +64,17 @@ def connect(folder: Path, *, read_only: bool) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, folder: Path) -> Iterator[sqlite3.Connection]:
-    """Run a block in one write transaction: all of it is kept or nothing."""
+    """Run a block in one write transaction: all of it is kept or nothing.
+
+    A block that changed something leaves a new stamp, by which what was read before is known to be stale.
+    """
     try:
         connection.execute("begin immediate")
         try:
+            before = connection.total_changes
             yield connection
+            if connection.total_changes != before:
+                connection.execute(_STAMP, (secrets.token_hex(8),))
         except BaseException:
             if connection.in_transaction:  # a full disk makes SQLite roll back by itself
                 connection.execute("rollback")
@@ -108,6 +123,9 @@ def _opened(path: Path, *, read_only: bool) -> sqlite3.Connection:
         _make_tables(connection)
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma synchronous = normal")
+        connection.execute(f"pragma cache_size = {-_CACHE_KIB}")
+        if _is_ours(connection) and is_first(connection):
+            upgrade(connection, FORMAT)
     except BaseException:
         connection.close()
         raise
@@ -125,6 +143,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
             connection.execute("insert or ignore into meta values ('format', ?)", (FORMAT,))
+            connection.execute(_STAMP, (secrets.token_hex(8),))
             connection.execute("commit")
         except sqlite3.OperationalError as error:
             if connection.in_transaction:
@@ -140,6 +159,10 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
     return not application and not connection.execute("select count(*) from sqlite_master").fetchone()[0]
 
 
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("pragma application_id").fetchone()[0] == _APPLICATION)
+
+
 def _plain(uri: str) -> sqlite3.Connection:
     # every statement stands in a transaction of our own making, and one lock guards the threads
     return sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
@@ -152,9 +175,11 @@ def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
                 f"There is no store in {str(path.parent)!r} yet; make one with dallm.open_store and "
                 "dallm.ingest."
             )
-        ours = connection.execute("pragma application_id").fetchone()[0] == _APPLICATION
-        if not ours:
+        if not _is_ours(connection):
             raise StoreError(f"{str(path)!r} is a database of another program, not a dallm store.")
+        if is_first(connection):  # one that is open for writing has been upgraded
+            read_as_it_is(connection)
+            return connection
         found = connection.execute("select value from meta where key = 'format'").fetchone()
         if found is None or found[0] != FORMAT:
             version = found[0] if found else "unknown"

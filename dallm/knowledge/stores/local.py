@@ -7,31 +7,27 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dallm.errors import StoreError
 from dallm.knowledge.conditions import resolve_condition
-from dallm.knowledge.cut import cut, retrieval_text
-from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
-from dallm.knowledge.lexical import term_ids
+from dallm.knowledge.duplicates import collapsed
+from dallm.knowledge.encoder import Encoder, make_encoder
 from dallm.knowledge.passage import Document, Hit, Passage
+from dallm.knowledge.ranking import Question, check_arm
+from dallm.knowledge.stores import index, rows
 from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, conditions_after, differs
 from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
-from dallm.knowledge.stores.database import connect, transaction
-from dallm.knowledge.stores.index import COLUMNS, SearchIndex
+from dallm.knowledge.stores.database import FILE, connect, transaction
+from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
+from dallm.knowledge.stores.questions import QuestionVectors
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_PROBE = "Blunting of the costophrenic angle on a chest radiograph."
 _ENCODE_BATCH = 512
-_PASSAGE = """select p.text, d.title, p.section, d.source, d.url, d.revision, d.licence, d.authors,
-    d.retrieved_at, p.conditions, p.sha256, d.notice from passages p join documents d on d.id = p.document"""
 
 
 class LocalStore(StoreHandle):
@@ -62,14 +58,16 @@ class LocalStore(StoreHandle):
         self.path = Path(path)
         self.read_only = read_only
         self._encoder_given = encoder
-        self._encoder: TextEncoder | None = make_encoder(encoder)
+        self._encoder = StoreEncoder(
+            make_encoder(encoder), place=f"The store {str(self.path)!r}", kept=self._signature
+        )
+        self._questions = QuestionVectors(self._encoder)
         self._lock = threading.RLock()
-        self._index: SearchIndex | None = None
-        self._probed = False
+        self._index: index.SearchIndex | None = None
         self._closed = False
         self._db = connect(self.path, read_only=read_only)
         try:
-            self._check_encoder()
+            self._encoder.check_identity()
         except BaseException:
             self.close()
             raise
@@ -77,7 +75,7 @@ class LocalStore(StoreHandle):
     @property
     def has_dense(self) -> bool:
         """Whether searches use the encoder besides words: there is one, and passages have been encoded."""
-        return self._encoder is not None and self._count("vectors") > 0
+        return self._encoder.given and bool(self._query("select exists (select 1 from vectors)")[0][0])
 
     def __repr__(self) -> str:
         if self._closed:
@@ -97,7 +95,13 @@ class LocalStore(StoreHandle):
             self._db.close()
 
     def search(
-        self, query: str, k: int = 4, condition: str | None = None, source: str | None = None
+        self,
+        query: str,
+        k: int = 4,
+        condition: str | None = None,
+        source: str | None = None,
+        *,
+        arm: str = "fused",
     ) -> list[Hit]:
         """Return the passages that answer a question best.
 
@@ -111,63 +115,78 @@ class LocalStore(StoreHandle):
             Only passages about this condition; any of its names will do.
         source : str, optional
             Only passages of this source, or of the one source whose name holds this text.
+        arm : {"fused", "lexical", "dense"}, default="fused"
+            What the scores are made of: all signals, shared words alone, or likeness in meaning alone.
 
         Returns
         -------
         list of Hit
             The best first; empty where the store holds nothing of the condition. Without a condition and
-            without an encoder only passages that share a word with the question are hits.
+            without an encoder only passages that share a word with the question are hits. What several
+            sources say nearly alike is one hit, with the others in its ``also``.
             Scores run from about 0 to 1.
 
         Raises
         ------
         UserError
-            If the query is no text, `k` is no positive number, or no source has that name.
+            If the query is no text, `k` is no positive number, no source has that name, or the arm is none
+            or needs an encoder that is not there.
         """
         check_question(query, k)
         wanted = resolve_condition(condition) if condition is not None else None
+        has_dense = self.has_dense
+        check_arm(arm, has_dense=has_dense)
+        question = Question.of(query)
+        # encoded before the store is held: nobody waits for the encoder
+        asked = has_dense and arm != "lexical" and bool(query.strip())
+        vector = self._questions.of(question, arm) if asked else None
         with self._lock, self._reading():
-            index = self._current_index()
-            rows = index.rows(wanted, one_source(source, self.sources()) if source is not None else None)
-            if not len(rows) or not query.strip():
+            found = self._current_index(dense=vector is not None)
+            among = found.rows(wanted, one_source(source, self.sources()) if source is not None else None)
+            if not len(among) or not query.strip():
                 return []
-            vector = self._encoded([query])[0] if index.has_vectors else None
-            wider, hits = k, []
+            # words alone, and nothing else asked for: passages without any of them are no answer
+            bare = vector is None and condition is None
+            wider = k
             while True:
-                best = index.best(query, vector, rows, wider)
-                # words alone, and none in common
-                told = [(i, s) for i, s in best if s > 0 or condition is not None or vector is not None]
-                hits = self._hits(told)[:k]
+                best = found.best(question, vector, among, wider, arm=arm, sharing_a_word=bare)
+                hits = self._hits(found, best, among)[:k]
                 if len(hits) == k or len(best) < wider:
                     return hits
                 wider *= 2
+
+    def prepare(self, queries: Sequence[str]) -> None:
+        """Encode questions in one batch for the searches that follow; nothing is done without vectors."""
+        if self.has_dense:
+            self._questions.prepare(queries)
 
     def manifest(self) -> pd.DataFrame:
         """Return one row per document: where it comes from, under which licence, what it is about."""
         import pandas as pd
 
-        rows = self._query(
-            "select title, source, url, revision, licence, authors, retrieved_at, conditions, "
-            "(select count(*) from passages p where p.document = d.id), sha256, notice "
-            "from documents d order by source, url"
-        )
         records = [
-            (*r[:5], "; ".join(json.loads(r[5])), r[6], "; ".join(json.loads(r[7])), *r[8:]) for r in rows
+            (*r[:5], "; ".join(json.loads(r[5])), r[6], "; ".join(json.loads(r[7])), *r[8:])
+            for r in self._query(
+                "select title, source, url, revision, licence, authors, retrieved_at, conditions, "
+                "(select count(*) from passages p where p.document = d.id), sha256, notice "
+                "from documents d order by source, url"
+            )
         ]
         return pd.DataFrame(records, columns=list(MANIFEST_COLUMNS))
 
     def conditions(self) -> tuple[str, ...]:
         """Return the conditions that at least one passage is about, in alphabetical order."""
-        rows = self._query("select distinct conditions from passages")
-        return tuple(sorted({name for (listed,) in rows for name in json.loads(listed)}))
+        listings = self._query("select distinct conditions from passages")
+        return tuple(sorted({name for (listed,) in listings for name in json.loads(listed)}))
 
     def passages(self, condition: str | None = None) -> Iterator[Passage]:
-        """Yield every passage, or those about one condition, in the order of sources, urls and places."""
+        """Yield every passage, or those about one condition, in the order of sources, urls and places.
+
+        They are those of one state of the store, whatever is written while they are read.
+        """
         wanted = resolve_condition(condition) if condition is not None else None
-        for row in self._query(f"{_PASSAGE} order by d.source, d.url, p.place"):
-            passage = _passage(row)
-            if wanted is None or wanted in passage.conditions:
-                yield passage
+        self._open()
+        return self._streamed(wanted)
 
     def sources(self) -> tuple[str, ...]:
         """Return the names of the sources that the store holds documents of."""
@@ -188,49 +207,57 @@ class LocalStore(StoreHandle):
         """
         self._writable()
         changed = [d for d in documents if differs(self._held(d), d)]
-        pieces = {id(d): cut(d) for d in changed}
-        # encoded before the transaction, so that nobody waits for the encoder
-        vectors = self._encode([p for d in changed for p in pieces[id(d)]])
         written = Written(unchanged=len(documents) - len(changed))
+        if not changed:
+            return written
+        # all that takes time before the transaction, so that nobody waits for it
+        pieces = rows.prepare(changed)
+        vectors = self._encoded([piece.passage for own in pieces for piece in own])
         with self._lock, transaction(self._db, self.path):
-            for document in changed:
-                written += self._write_one(document, pieces[id(document)])
+            gone: set[str] = set()
+            for document, own in zip(changed, pieces, strict=True):
+                one, replaced = self._write_one(document, own)
+                written += one
+                gone |= replaced
             new = self._write_vectors(vectors)
-            if written.updated:
-                self._drop_orphans()
-            self._index = None
+            rows.drop_vectors(self._db, gone)
         return written + Written(embedded=new)
 
     def remove(self, source: str, urls: Sequence[str]) -> int:
         """Remove documents with their passages and return how many there were."""
         self._writable()
         with self._lock, transaction(self._db, self.path):
-            count = sum(
-                self._db.execute("delete from documents where source = ? and url = ?", (source, url)).rowcount
-                for url in urls
-            )
-            self._drop_orphans()
-            self._index = None
-        return count
+            taken = [rows.delete(self._db, source, url) for url in urls]
+            rows.drop_vectors(self._db, set().union(*(digests for _, digests in taken)))
+        return sum(count for count, _ in taken)
 
     def clear(self) -> int:
         """Remove every document and return how many there were."""
-        return sum(self.remove(source, list(self.known(source))) for source in self.sources())
+        self._writable()
+        with self._lock, transaction(self._db, self.path):
+            count = self._db.execute("delete from documents").rowcount
+            self._db.execute("delete from bands")
+            self._db.execute("delete from vectors")
+        return count
 
     def embed_missing(self) -> int:
-        """Encode the passages that have no vector yet and return how many; 0 without an encoder."""
+        """Encode the passages that have no vector yet and return how many; 0 without an encoder.
+
+        A large store is also made ready to be searched at once by whoever opens it next.
+        """
         self._writable()
-        if self._encoder is None:
-            return 0
         missing = (
-            f"{_PASSAGE} where p.sha256 not in (select sha256 from vectors) group by p.sha256 order by p.id"
+            "select min(id) from passages where sha256 not in (select sha256 from vectors) "
+            f"group by sha256 order by 1 limit {_ENCODE_BATCH}"
         )
         total = 0
-        while rows := self._query(f"{missing} limit {_ENCODE_BATCH}"):
-            vectors = self._encode([_passage(row) for row in rows])
+        while self._encoder.given and (ids := self._query(missing)):
+            with self._lock:
+                found = [passage for passage, _ in rows.fetch(self._db, [row[0] for row in ids])]
+            vectors = self._encoded(found)
             with self._lock, transaction(self._db, self.path):
                 total += self._write_vectors(vectors)
-                self._index = None
+        self._keep_index()
         return total
 
     def origin(self, source: str) -> str | None:
@@ -253,144 +280,101 @@ class LocalStore(StoreHandle):
         finally:
             self._query("rollback")
 
-    def _current_index(self) -> SearchIndex:
-        version = int(self._query("pragma data_version")[0][0])
-        if self._index is None or self._index.version != version:
-            rows = self._query(
-                f"select {COLUMNS} from passages p join documents d on d.id = p.document "
-                "left join vectors v on v.sha256 = p.sha256 order by d.source, d.url, p.place"
-            )
-            self._index = SearchIndex(rows, version=version, dense=self._encoder is not None)
-        return self._index
+    def _streamed(self, wanted: str | None) -> Iterator[Passage]:
+        # a connection of its own: it reads one state to its end, and holds one passage at a time
+        with closing(connect(self.path, read_only=True)) as db:
+            db.execute("begin")
+            for row in db.execute(f"{rows.SELECT} order by d.source, d.url, p.place"):
+                passage = rows.passage_of(row)
+                if wanted is None or wanted in passage.conditions:
+                    yield passage
 
-    def _hits(self, best: list[tuple[int, float]]) -> list[Hit]:
-        """The passages with their scores; what stands in several files word by word is one hit."""
-        hits: dict[str, Hit] = {}
-        for passage, (_, score) in zip(self._fetch([number for number, _ in best]), best, strict=True):
-            hits.setdefault(passage.sha256, Hit(passage, score))
-        return list(hits.values())
+    def _current_index(self, *, dense: bool) -> index.SearchIndex:
+        """The index of the state that is being read; vectors may be left out where they are not wanted."""
+        version, kept = self._version()
+        current = self._index
+        if current is None or current.version != version or (dense and not current.has_vectors):
+            place = self.path / FILE
+            with self._told():
+                current = index.open_index(
+                    self._db, place, version, dense=dense, kept=kept, keep=not self.read_only
+                )
+            self._index = current
+        return current
 
-    def _fetch(self, ids: list[int]) -> list[Passage]:
-        found: dict[int, Passage] = {}
-        for start in range(0, len(ids), 500):  # SQLite bounds how many values one statement takes
-            part = ids[start : start + 500]
-            marks = ",".join("?" * len(part))
-            sql = f"{_PASSAGE.replace('select ', 'select p.id, ', 1)} where p.id in ({marks})"
-            found |= {row[0]: _passage(row[1:]) for row in self._query(sql, part)}
-        return [found[i] for i in ids]
+    def _keep_index(self) -> None:
+        """Write a large store's index now, rather than at the first search of every reader."""
+        dense = self.has_dense
+        with self._lock, self._reading():
+            version, kept = self._version()
+            large = self._count("passages") >= index.WORTH_KEEPING
+            if kept and large and not index.is_kept(self.path / FILE, version, dense=dense):
+                self._current_index(dense=dense)
 
-    def _write_one(self, document: Document, pieces: list[Passage]) -> Written:
+    def _version(self) -> tuple[str, bool]:
+        """What names the state of the store, and whether it does so for all processes."""
+        stamp = self._meta("content")
+        if stamp is not None:
+            return stamp, True
+        return f"connection {self._query('pragma data_version')[0][0]}", False
+
+    def _hits(self, found: index.SearchIndex, best: list[tuple[int, float]], among: index.Rows) -> list[Hit]:
+        numbers = [row for row, _ in best]
+        alike = found.alike(numbers, among)
+        with self._told():
+            fetched = rows.fetch(self._db, found.ids[numbers + alike].tolist())
+        ranked = [(*fetched[i], score) for i, (_, score) in enumerate(best)]
+        return collapsed(((passage, score, twin) for passage, twin, score in ranked), fetched[len(best) :])
+
+    def _write_one(self, document: Document, pieces: list[rows.Prepared]) -> tuple[Written, set[str]]:
+        """Write a document; return also the digests of the passages that it replaces."""
         held = self._held(document)
         if not differs(held, document):  # another process wrote it meanwhile
-            return Written(unchanged=1)
-        about = conditions_after(held, document)
-        self._db.execute(
-            "delete from documents where source = ? and url = ?", (document.source, document.url)
-        )
-        number = self._db.execute(
-            "insert into documents (source, url, title, revision, licence, authors, retrieved_at, "
-            "conditions, notice, sha256) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                document.source,
-                document.url,
-                document.title,
-                document.revision,
-                document.licence,
-                json.dumps(document.authors),
-                document.retrieved_at,
-                json.dumps(list(about)),
-                document.notice,
-                document.sha256,
-            ),
-        ).lastrowid
-        self._db.executemany(
-            "insert into passages (document, place, section, text, conditions, sha256, head, body) "
-            "values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    number,
-                    place,
-                    p.section,
-                    p.text,
-                    json.dumps(list(dict.fromkeys((*about, *p.conditions)))),
-                    p.sha256,
-                    term_ids(f"{p.title} {p.section}").astype("<u4").tobytes(),
-                    term_ids(p.text).astype("<u4").tobytes(),
-                )
-                for place, p in enumerate(pieces)
-            ),
-        )
-        return Written(added=int(held is None), updated=int(held is not None), passages=len(pieces))
+            return Written(unchanged=1), set()
+        _, gone = rows.delete(self._db, document.source, document.url)
+        linked = rows.insert(self._db, document, conditions_after(held, document), pieces)
+        added = int(held is None)
+        return Written(added=added, updated=1 - added, passages=len(pieces), linked=linked), gone
 
     def _held(self, document: Document) -> Known | None:
-        rows = self._query(
+        held = self._query(
             "select sha256, conditions from documents where source = ? and url = ?",
             (document.source, document.url),
         )
-        return Known(rows[0][0], tuple(json.loads(rows[0][1]))) if rows else None
+        return Known(held[0][0], tuple(json.loads(held[0][1]))) if held else None
 
-    def _encode(self, passages: Sequence[Passage]) -> dict[str, bytes]:
+    def _encoded(self, passages: Sequence[Passage]) -> dict[str, bytes]:
         """Return the vectors of passages that have none yet, by the passage's digest."""
-        if self._encoder is None or not passages:
+        if not self._encoder.given or not passages:
             return {}
-        texts = {p.sha256: retrieval_text(p) for p in passages}
-        held: set[str] = set()
-        for start in range(0, len(texts), 500):
-            part = list(texts)[start : start + 500]
-            marks = ",".join("?" * len(part))
-            held.update(
-                row[0] for row in self._query(f"select sha256 from vectors where sha256 in ({marks})", part)
-            )
-        new = {sha256: text for sha256, text in texts.items() if sha256 not in held}
+        with self._lock:
+            held = rows.with_vectors(self._db, list({p.sha256 for p in passages}))
+        new = texts_to_encode(passages, held)
         if not new:
             return {}
-        encoded = self._encoded(list(new.values()))
-        return {sha256: vector.astype("<f4").tobytes() for sha256, vector in zip(new, encoded, strict=True)}
-
-    def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode, after checking once that the encoder gives what the store was made with."""
-        assert self._encoder is not None
-        if not self._probed:
-            kept = self._meta("probe")
-            if kept is not None:
-                now = self._encoder.encode([_PROBE])[0]
-                then = np.frombuffer(bytes.fromhex(kept), dtype="<f4")
-                if now.shape != then.shape or float(now @ then) < 0.99:
-                    raise self._other_encoder(f"one of {len(then)} dimensions that encodes otherwise")
-            self._probed = True
-        return self._encoder.encode(texts)
+        vectors = self._encoder.encode(list(new.values())).astype("<f4")
+        return {sha256: vector.tobytes() for sha256, vector in zip(new, vectors, strict=True)}
 
     def _write_vectors(self, vectors: dict[str, bytes]) -> int:
-        if not vectors or self._encoder is None:
+        if not vectors:
             return 0
-        if self._meta("encoder") is None:
-            probe = self._encoder.encode([_PROBE])[0].astype("<f4").tobytes().hex()
-            self._set_meta("encoder", self._encoder.identity)
-            self._set_meta("probe", probe)
-        self._check_encoder()
+        kept = self._signature()
+        self._encoder.check(kept)  # another process may have been first
+        if kept is None:
+            signature = self._encoder.signature()
+            self._set_meta("encoder", signature.identity)
+            self._set_meta("probe", signature.probe)
         before = self._db.total_changes
-        self._db.executemany("insert or ignore into vectors values (?, ?)", vectors.items())
+        self._db.executemany("insert or ignore into vectors (sha256, vector) values (?, ?)", vectors.items())
         return self._db.total_changes - before
 
-    def _drop_orphans(self) -> None:
-        self._db.execute("delete from vectors where sha256 not in (select sha256 from passages)")
-
-    def _check_encoder(self) -> None:
-        made_with = self._meta("encoder")
-        if made_with is not None and self._encoder is not None and made_with != self._encoder.identity:
-            raise self._other_encoder(f"{made_with!r}")
-
-    def _other_encoder(self, made_with: str) -> StoreError:
-        given = self._encoder.identity if self._encoder else None
-        return StoreError(
-            f"The store {str(self.path)!r} was made with another encoder ({made_with}; now {given!r}): "
-            "their vectors cannot be compared. Open it with that encoder, with encoder=None for lexical "
-            "retrieval, or ingest into a new folder."
-        )
+    def _signature(self) -> Signature | None:
+        kept = dict(self._query("select key, value from meta where key in ('encoder', 'probe')"))
+        return Signature(kept["encoder"], kept["probe"]) if "encoder" in kept else None
 
     def _meta(self, key: str) -> str | None:
-        rows = self._query("select value from meta where key = ?", (key,))
-        return str(rows[0][0]) if rows else None
+        found = self._query("select value from meta where key = ?", (key,))
+        return str(found[0][0]) if found else None
 
     def _set_meta(self, key: str, value: str) -> None:
         self._db.execute("insert or replace into meta values (?, ?)", (key, value))
@@ -399,48 +383,24 @@ class LocalStore(StoreHandle):
         return int(self._query(f"select count(*) from {table}")[0][0])
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self._closed:
-            raise StoreError(f"The store {str(self.path)!r} is closed; open it again.")
+        self._open()
+        with self._told(), self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            with self._lock:
-                return self._db.execute(sql, values).fetchall()
+            yield
         except sqlite3.DatabaseError as error:
             raise StoreError(f"The store {str(self.path)!r} cannot be read: {error}.") from error
+
+    def _open(self) -> None:
+        if self._closed:
+            raise StoreError(f"The store {str(self.path)!r} is closed; open it again.")
 
     def _writable(self) -> None:
         if self.read_only:
             raise StoreError(f"The store {str(self.path)!r} was opened with read_only=True; open it without.")
-
-
-def _passage(row: Sequence[Any]) -> Passage:
-    (
-        text,
-        title,
-        section,
-        source,
-        url,
-        revision,
-        licence,
-        authors,
-        retrieved_at,
-        conditions,
-        sha256,
-        notice,
-    ) = row
-    return Passage(
-        text=text,
-        title=title,
-        section=section,
-        source=source,
-        url=url,
-        revision=revision,
-        licence=licence,
-        authors=tuple(json.loads(authors)),
-        retrieved_at=retrieved_at,
-        conditions=tuple(json.loads(conditions)),
-        sha256=sha256,
-        notice=notice,
-    )
 
 
 def _reopen(path: str, encoder: Any, read_only: bool) -> LocalStore:

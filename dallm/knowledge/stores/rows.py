@@ -1,0 +1,163 @@
+"""Documents and passages as rows of a local store: prepared, written, read back, taken out."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from dallm.knowledge.cut import cut
+from dallm.knowledge.duplicates import bands_of
+from dallm.knowledge.lexical import term_ids
+from dallm.knowledge.passage import Document, Passage
+from dallm.knowledge.stores import links
+
+_COLUMNS = """p.text, d.title, p.section, d.source, d.url, d.revision, d.licence, d.authors, d.retrieved_at,
+    p.conditions, p.sha256, d.notice, p.twin"""
+SELECT = f"select {_COLUMNS} from passages p join documents d on d.id = p.document"
+"""Rows that :func:`passage_of` reads; a passage's link comes last."""
+
+_AT_ONCE = 500  # SQLite bounds how many values one statement takes
+
+
+class Prepared(NamedTuple):
+    """A passage with all that can be worked out before a store is locked for writing."""
+
+    passage: Passage
+    bands: tuple[int, ...]
+    head: bytes
+    body: bytes
+
+
+def prepare(documents: Sequence[Document]) -> list[list[Prepared]]:
+    """Cut documents into passages, ready to be written; one list per document."""
+    cuts = [cut(document) for document in documents]
+    keys = iter(bands_of([p.text for passages in cuts for p in passages]))
+    return [
+        [
+            Prepared(
+                p,
+                next(keys),
+                term_ids(f"{p.title} {p.section}").astype("<u4").tobytes(),
+                term_ids(p.text).astype("<u4").tobytes(),
+            )
+            for p in passages
+        ]
+        for passages in cuts
+    ]
+
+
+def insert(
+    db: sqlite3.Connection, document: Document, about: Sequence[str], pieces: Sequence[Prepared]
+) -> int:
+    """Write a document that is about these conditions; return how many passages were linked to others."""
+    number = db.execute(
+        "insert into documents (source, url, title, revision, licence, authors, retrieved_at, "
+        "conditions, notice, sha256) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            document.source,
+            document.url,
+            document.title,
+            document.revision,
+            document.licence,
+            json.dumps(document.authors),
+            document.retrieved_at,
+            json.dumps(list(about)),
+            document.notice,
+            document.sha256,
+        ),
+    ).lastrowid
+    tagged = [
+        replace(p.passage, conditions=tuple(dict.fromkeys((*about, *p.passage.conditions)))) for p in pieces
+    ]
+    twins = links.twins_of(db, document.source, tagged, [p.bands for p in pieces])
+    # the next free numbers: known beforehand, they need not be asked for one by one
+    first = db.execute("select coalesce(max(id), 0) + 1 from passages").fetchone()[0]
+    db.executemany(
+        "insert into passages (id, document, place, section, text, conditions, sha256, head, body, twin) "
+        "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                first + place,
+                number,
+                place,
+                passage.section,
+                passage.text,
+                json.dumps(list(passage.conditions)),
+                passage.sha256,
+                piece.head,
+                piece.body,
+                twin,
+            )
+            for place, (passage, piece, twin) in enumerate(zip(tagged, pieces, twins, strict=True))
+        ),
+    )
+    links.add(db, document.source, [(first + place, piece.bands) for place, piece in enumerate(pieces)])
+    return sum(twin is not None for twin in twins)
+
+
+def delete(db: sqlite3.Connection, source: str, url: str) -> tuple[int, set[str]]:
+    """Take a document out; return how many there were, and the digests of its passages."""
+    rows = db.execute(
+        "select p.id, p.text, p.sha256 from passages p join documents d on d.id = p.document "
+        "where d.source = ? and d.url = ?",
+        (source, url),
+    ).fetchall()
+    links.drop(db, source, [(number, text) for number, text, _ in rows])
+    count = db.execute("delete from documents where source = ? and url = ?", (source, url)).rowcount
+    return count, {sha256 for _, _, sha256 in rows}
+
+
+def drop_vectors(db: sqlite3.Connection, digests: Iterable[str]) -> None:
+    """Delete the vectors of these passages where no document holds the passage any more."""
+    db.executemany(
+        "delete from vectors where sha256 = ?1 and not exists (select 1 from passages where sha256 = ?1)",
+        ((sha256,) for sha256 in digests),
+    )
+
+
+def fetch(db: sqlite3.Connection, ids: Sequence[int]) -> list[tuple[Passage, str | None]]:
+    """Return passages by their numbers, each with its link, in the order asked for."""
+    found: dict[int, tuple[Passage, str | None]] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        sql = f"{SELECT.replace('select ', 'select p.id, ', 1)} where p.id in ({_marks(part)})"
+        found |= {row[0]: (passage_of(row[1:]), row[-1]) for row in db.execute(sql, part)}
+    return [found[i] for i in ids]
+
+
+def with_vectors(db: sqlite3.Connection, digests: Sequence[str]) -> set[str]:
+    """Return which of these passages have a vector."""
+    held: set[str] = set()
+    for start in range(0, len(digests), _AT_ONCE):
+        part = digests[start : start + _AT_ONCE]
+        sql = f"select sha256 from vectors where sha256 in ({_marks(part)})"
+        held.update(row[0] for row in db.execute(sql, part))
+    return held
+
+
+def passage_of(row: Sequence[Any]) -> Passage:
+    """Return the passage in a row of :data:`SELECT`."""
+    text, title, section, source, url, revision, licence, authors, retrieved_at, about, sha256, notice = row[
+        :12
+    ]
+    return Passage(
+        text=text,
+        title=title,
+        section=section,
+        source=source,
+        url=url,
+        revision=revision,
+        licence=licence,
+        authors=tuple(json.loads(authors)),
+        retrieved_at=retrieved_at,
+        conditions=tuple(json.loads(about)),
+        sha256=sha256,
+        notice=notice,
+    )
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
