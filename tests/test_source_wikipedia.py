@@ -419,6 +419,7 @@ def test__page_beyond_the_bound__is_reported_and_the_rest_goes_on(wiki, source_o
         "<table class='infobox'><tr><td>Box<p><b>Asthma</b></p><h2 id=Signs>Signs</h2><p>Wheezing",
         "<div class='navbox'><div><div><span class=reference>x<h2>Signs</h2></div></div></b></i>Wheezing</p>",
         "<h2>Signs<div><div><p>Wheezing<sup class=reference>[1]",
+        "<h2>Signs</h2><p>Wheezing</p><div class='navb",
     ],
 )
 def test__markup_that_does_not_close__gives_the_sections_all_the_same(html):

@@ -12,6 +12,8 @@ from dallm.knowledge.sources.base import decode
 from dallm.knowledge.sources.outline import Outline
 
 _LISTING_BOX = frozenset(("disambigbox", "dmbox", "disambig"))
+_LONG_TAG = 4000
+_HALF_TAG = re.compile(r"<[a-zA-Z/!][^<>]*\Z")  # where a page was cut off
 _MAY_REFER = re.compile(r".{1,100}\b(may|can|might)( also| commonly)? (refer to|mean)\b[^.:]{0,40}:")
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _BLOCKS = frozenset(
@@ -105,7 +107,8 @@ def read_wiki_html(text: str, title: str = "") -> WikiText:
     ('Atelectasis',)
     """
     reader = _Reader(title)
-    reader.feed(decode(text.encode("utf-8", "replace")))
+    whole = decode(text.encode("utf-8", "replace"))
+    reader.feed(whole[:-_LONG_TAG] + _HALF_TAG.sub("", whole[-_LONG_TAG:]))
     reader.close()
     return reader.finished()
 
