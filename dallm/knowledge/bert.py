@@ -62,7 +62,7 @@ class SentenceBert:
         self._tokens.no_padding()
         self._tokens.enable_truncation(int(limits["max_seq_length"]))
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        auto = "bfloat16" if self.device == "cpu" and _multiplies_bfloat16() else "float32"
+        auto = "bfloat16" if self.device == "cpu" and multiplies_bfloat16() else "float32"
         self.precision = auto if precision == "auto" else precision
         weights = load_file(folder / "model.safetensors", device=self.device)
         self._heads = int(config["num_attention_heads"])
@@ -223,7 +223,7 @@ def _layer(weights: dict[str, Any], prefix: str, low: torch.dtype) -> dict[str, 
     return found
 
 
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for it; without them torch imitates it, slowly."""
     import torch
 
