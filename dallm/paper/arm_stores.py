@@ -86,7 +86,7 @@ class ArmStores:
         with tempfile.TemporaryDirectory(prefix="dallm-table3-") as place:
             try:
                 store = self._open(name, Path(place))
-            except (DallmError, ImportError) as error:
+            except DallmError as error:
                 self.missing[name] = str(error)
                 yield None
                 return

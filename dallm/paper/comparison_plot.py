@@ -79,6 +79,7 @@ def write(figure: Any, path: Path) -> None:
 def _frame(axis: Any, measure: str, rows: int) -> None:
     axis.set_title(measure, fontsize=11)
     axis.set_xlim(-0.04, 1.04)
+    axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     axis.set_ylim(-0.5, rows - 0.5)
     axis.grid(axis="x", color="#dddddd", linewidth=0.8)
     axis.set_axisbelow(True)

@@ -87,6 +87,8 @@ def _check(sources: object, hits: Sequence[str]) -> None:
     for name, source in sources.items():
         if not isinstance(name, str) or not name.strip():
             raise UserError(f"sources: a name must be a text; got {name!r}.")
+        if isinstance(source, type):
+            raise UserError(f"sources: {name!r} is a class; give an object, such as dallm.Primer().")
         if not isinstance(source, Source) and not callable(source):
             raise UserError(f"sources: {name!r} is no source and no function that makes one; got {source!r}.")
     if isinstance(hits, str) or not hits or any(kind not in HITS for kind in hits):
@@ -98,8 +100,8 @@ def _check_names(read: Mapping[tuple[str, str], ReadOnce | str]) -> None:
     for (name, _), once in read.items():
         if isinstance(once, ReadOnce) and owner.setdefault(once.name, name) != name:
             raise UserError(
-                f"sources: {owner[once.name]!r} and {name!r} are both called {once.name!r} in citations; give "
-                "one another name, e.g. dallm.Folder(..., name='notes 2')."
+                f"sources: {owner[once.name]!r} and {name!r} are both called {once.name!r} in citations; "
+                "give one another name, e.g. dallm.Folder(..., name='notes 2')."
             )
 
 
