@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from dallm.knowledge.cut import cut
+from dallm.knowledge.duplicates import bands_of
 from dallm.knowledge.lexical import term_ids
 from dallm.knowledge.passage import Document, Passage, digest
 
@@ -44,7 +46,7 @@ def tokens(text: str) -> str:
     Examples
     --------
     >>> tokens("What causes a Pleural Effusion?")
-    '74bde8c3 0bb6ba9a 5bbb5cbf'
+    'da868bd3 6c96a34c 8c334f7b'
     """
     return term_ids(text).astype(">u4").tobytes().hex(" ", 4)
 
@@ -82,6 +84,21 @@ def document_row(document: Document, conditions: Sequence[str], passages: int) -
     }
 
 
+class Prepared(NamedTuple):
+    """A passage with all that can be worked out before a transaction: its node's properties, and bands."""
+
+    passage: Passage
+    bands: tuple[int, ...]
+    row: dict[str, Any]
+
+
+def prepared(documents: Sequence[Document]) -> list[list[Prepared]]:
+    """Cut documents into passages, ready to be written; one list per document."""
+    cuts = [cut(document) for document in documents]
+    bands = iter(bands_of([passage.text for passages in cuts for passage in passages]))
+    return [[_prepared(passage, number, next(bands)) for number, passage in enumerate(own)] for own in cuts]
+
+
 def passage_row(
     passage: Passage, number: int, conditions: Sequence[str], bands: Sequence[int], twin: str | None
 ) -> dict[str, Any]:
@@ -97,25 +114,46 @@ def passage_row(
     bands : sequence of int
         What near-duplicates share some of; see :mod:`dallm.knowledge.duplicates`.
     twin : str or None
-        Digest of the passage of another source that it nearly equals.
+        What it is linked to; see :func:`dallm.knowledge.duplicates.twins`.
     """
-    about = list(dict.fromkeys((*conditions, *passage.conditions)))
+    about = tuple(dict.fromkeys((*conditions, *passage.conditions)))
+    return tagged_row(_prepared(passage, number, tuple(bands)), about, twin)
+
+
+def tagged_row(piece: Prepared, conditions: Sequence[str], twin: str | None) -> dict[str, Any]:
+    """Return the properties of a passage's node, its vector aside.
+
+    Parameters
+    ----------
+    piece : Prepared
+    conditions : sequence of str
+        What the passage is about.
+    twin : str or None
+        What it is linked to; see :func:`dallm.knowledge.duplicates.twins`.
+    """
+    return piece.row | {
+        "conditions": list(conditions),
+        "filter": " ".join([source_token(piece.passage.source), *map(condition_token, conditions)]),
+        "twin": twin,
+        "group": twin or piece.passage.sha256,
+    }
+
+
+def _prepared(passage: Passage, number: int, bands: tuple[int, ...]) -> Prepared:
     document = document_id(passage.source, passage.url)
     row = {name: getattr(passage, name) for name in SHOWN}
-    row |= {name: plain(row[name]) for name in ("text", "title", "section", "source", "url")}
-    return row | {
+    row |= {name: plain(row[name]) for name in ("text", "title", "section", "source", "url", "notice")}
+    row |= {
         "id": f"{document}-{number}",
         "document": document,
         "place": number,
-        "authors": list(passage.authors),
-        "conditions": about,
+        "authors": [plain(name) for name in passage.authors],
         "head": tokens(f"{passage.title} {passage.section}"),
+        "title_terms": token_count(tokens(passage.title)),
         "body": tokens(passage.text),
-        "filter": " ".join([source_token(passage.source), *map(condition_token, about)]),
         "bands": " ".join(f"{band:08x}" for band in bands),
-        "twin": twin,
-        "group": twin or passage.sha256,
     }
+    return Prepared(passage, bands, row)
 
 
 def passage_of(node: Mapping[str, Any]) -> Passage:

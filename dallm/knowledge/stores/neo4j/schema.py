@@ -22,6 +22,7 @@ _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 _LABELS = ("Passage", "Document", "Term", "Meta")
 _LABEL = re.compile(rf":({'|'.join(_LABELS)})\b")
 _POPULATED_S = 600
+_RACES = 10
 
 
 @dataclass(frozen=True)
@@ -224,26 +225,17 @@ def prepare(connection: Connection, layout: Layout, dimension: int | None) -> No
     StoreError
         If the names are taken by what is not ours.
     """
-    there = check_indexes(connection, layout)
     state = read_state(connection, layout)
     if state is None:
         _refuse_foreign_nodes(connection, layout)
-    vector = there.get(layout.index("vector"))
-    if vector and dimension is not None and vector.dimension != dimension:
-        if state is not None and state.vectors:
-            raise StoreError(
-                f"{place(connection, layout)} has an index for vectors of {vector.dimension} dimensions, and "
-                f"the encoder gives {dimension}. Ingest into another namespace=, or clear() this one first."
-            )
-        # left by a writer with another encoder that wrote no vectors
-        connection.write(f"DROP INDEX `{layout.index('vector')}` IF EXISTS")
-        del there[layout.index("vector")]
-    waiting = [name for name, index in there.items() if not index.online]
-    for name, (kind, label, properties) in layout.wanted.items():
-        if name in there or (kind == "VECTOR" and dimension is None):
-            continue
-        connection.write(_creation(name, kind, label, properties), dimension=dimension)
-        waiting.append(name)
+    for tries_left in reversed(range(_RACES)):
+        waiting, statements = _missing(connection, layout, dimension, state)
+        try:
+            _in_one_transaction(connection, statements)
+            break
+        except StoreError as error:  # another process made one of them in the same moment
+            if not tries_left or not _made_meanwhile(error):
+                raise
     for name in waiting:
         connection.read("CALL db.awaitIndex($name, $seconds)", name=name, seconds=_POPULATED_S)
     check_indexes(connection, layout)
@@ -260,17 +252,56 @@ def prepare(connection: Connection, layout: Layout, dimension: int | None) -> No
 def drop(connection: Connection, layout: Layout) -> None:
     """Remove the indexes and constraints of a namespace, and then the describing nodes."""
     check_indexes(connection, layout)
-    for name, (kind, label, properties) in layout.wanted.items():
-        unique = _unique(kind, label, properties)
-        connection.write(f"DROP {'CONSTRAINT' if unique else 'INDEX'} `{name}` IF EXISTS")
+    dropped = [_removal(name, *index) for name, index in layout.wanted.items()]
+    _in_one_transaction(connection, dropped)
     connection.write(layout.cypher("MATCH (m:Meta) DETACH DELETE m"))
+
+
+def _missing(
+    connection: Connection, layout: Layout, dimension: int | None, state: State | None
+) -> tuple[list[str], list[str]]:
+    """Return the names of the indexes to wait for, and the statements that make what is missing."""
+    there = check_indexes(connection, layout)
+    waiting = [name for name, index in there.items() if not index.online]
+    statements = []
+    for name, (kind, label, properties) in layout.wanted.items():
+        if kind == "VECTOR" and dimension is None:
+            continue
+        held = there.get(name)
+        if held is not None and kind == "VECTOR" and held.dimension != dimension:
+            if state is not None and state.vectors:
+                raise StoreError(
+                    f"{place(connection, layout)} has an index for vectors of {held.dimension} dimensions, "
+                    f"and the encoder gives {dimension}. Ingest into another namespace=, or clear() this one "
+                    "first."
+                )
+            # left by an encoder whose vectors are gone
+            statements.append(_removal(name, kind, label, properties))
+        elif held is not None:
+            continue
+        statements.append(_creation(name, kind, label, properties, dimension))
+        waiting.append(name)
+    return waiting, statements
+
+
+def _in_one_transaction(connection: Connection, statements: list[str]) -> None:
+    if statements:
+        connection.in_transaction(lambda tx: [tx.run(one).consume() for one in statements])
+
+
+def _made_meanwhile(error: StoreError) -> bool:
+    return str(getattr(error.__cause__, "code", "")).endswith("EquivalentSchemaRuleAlreadyExists")
+
+
+def _removal(name: str, kind: str, label: str, properties: tuple[str, ...]) -> str:
+    return f"DROP {'CONSTRAINT' if _unique(kind, label, properties) else 'INDEX'} `{name}` IF EXISTS"
 
 
 def _unique(kind: str, label: str, properties: tuple[str, ...]) -> bool:
     return kind == "RANGE" and properties[0] in ("id", "key")
 
 
-def _creation(name: str, kind: str, label: str, properties: tuple[str, ...]) -> str:
+def _creation(name: str, kind: str, label: str, properties: tuple[str, ...], dimension: int | None) -> str:
     if _unique(kind, label, properties):
         return (
             f"CREATE CONSTRAINT `{name}` IF NOT EXISTS FOR (n:`{label}`) REQUIRE n.{properties[0]} IS UNIQUE"
@@ -279,7 +310,7 @@ def _creation(name: str, kind: str, label: str, properties: tuple[str, ...]) -> 
         # as langchain-neo4j makes it, so that what reads its indexes reads ours
         return (
             f"CREATE VECTOR INDEX `{name}` IF NOT EXISTS FOR (n:`{label}`) ON n.`{properties[0]}` OPTIONS "
-            "{ indexConfig: { `vector.dimensions`: toInteger($dimension), "
+            f"{{ indexConfig: {{ `vector.dimensions`: {dimension}, "
             "`vector.similarity_function`: 'cosine' } }"
         )
     if kind == "FULLTEXT":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,19 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dallm.knowledge.duplicates import collapsed
-from dallm.knowledge.lexical import Bm25
 from dallm.knowledge.passage import Hit
-from dallm.knowledge.ranking import fuse
 from dallm.knowledge.stores.neo4j.connection import Connection
-from dallm.knowledge.stores.neo4j.rows import (
-    SHOWN,
-    condition_token,
-    passage_of,
-    source_token,
-    token_count,
-    tokens,
-)
+from dallm.knowledge.stores.neo4j.rows import SHOWN, passage_of
 from dallm.knowledge.stores.neo4j.schema import Layout, State
+from dallm.knowledge.stores.neo4j.scoring import Asked, Candidates, words_query
+from dallm.knowledge.stores.neo4j.scoring import lexical_scores as lexical_scores
 
 CANDIDATES = 100
 """Passages that each arm contributes at least."""
@@ -32,7 +24,6 @@ EXACT = 2_000
 """Up to so many passages under a filter a cosine is computed for each; beyond, the vector index chooses."""
 
 _DEEPEST = 3_000  # passages asked of the vector index at most: beyond, computing all is as fast, and exact
-_CLAUSES = 200  # words of a question that the full-text index is asked for; all count for the scores
 _WIDER = 4
 _TIES = 100
 
@@ -58,7 +49,8 @@ WITH size(first) AS near, size(second) AS told, first + second AS found
 UNWIND CASE WHEN near + told = 0 THEN [null] ELSE found END AS p
 WITH DISTINCT near, told, CASE WHEN {allowed} THEN p END AS p
 RETURN near, told, collect(p.sha256) AS digests, collect(p.group) AS groups, collect(p.source) AS sources,
-    collect(p.head) AS heads, collect(p.body) AS bodies, {cosines} AS cosines
+    collect(p.head) AS heads, collect(p.title_terms) AS title_terms, collect(p.body) AS bodies,
+    {cosines} AS cosines
 """
 _MEMBERS = f"""
 MATCH (p:Passage) WHERE p.group IN $groups AND {_ALLOWED}
@@ -67,36 +59,6 @@ WITH p.group AS group, p.source AS source, p.sha256 AS sha256, collect(p)[0] AS 
 ORDER BY source, p.url, p.place
 RETURN group, p.place AS place, p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node
 """
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a namespace.
-
-    Parameters
-    ----------
-    text : str
-    k : int
-        At most so many hits.
-    condition, source : str or None
-        Names as the store holds them.
-    """
-
-    text: str
-    k: int
-    condition: str | None = None
-    source: str | None = None
-
-    @property
-    def terms(self) -> list[str]:
-        """The terms of the text, each once."""
-        return sorted(set(tokens(self.text).split()))
-
-    @property
-    def filters(self) -> list[str]:
-        """The tokens that a passage must have."""
-        named = [condition_token(self.condition)] if self.condition is not None else []
-        return named + ([source_token(self.source)] if self.source is not None else [])
 
 
 class _Candidate(NamedTuple):
@@ -113,9 +75,9 @@ class Search:
     ----------
     connection : Connection
     layout : Layout
-    question : Question
+    asked : Asked
     state : State
-        Of the namespace, with the counts of the question's terms and filters.
+        Of the namespace, with the counts of the terms and filters asked for.
     vector : array of shape (dimension,) or None
         The encoded question; None means lexical retrieval.
     """
@@ -124,23 +86,26 @@ class Search:
         self,
         connection: Connection,
         layout: Layout,
-        question: Question,
+        asked: Asked,
         state: State,
         vector: NDArray[np.float32] | None,
     ) -> None:
         self._connection = connection
         self._layout = layout
-        self._question = question
+        self._asked = asked
         self._state = state
-        self._total = state.most(question.filters)
-        self._words = _words(question, state)
+        self._total = state.most(asked.filters)
         self._dense = vector is not None
+        # words alone, and nothing else asked for: passages without any of them are no answer
+        self._bare = not self._dense and asked.condition is None
+        by_words = asked.arm != "dense"
+        self._words = words_query(asked, state, sharing_a_word=self._bare) if by_words else ""
         self._parameters: dict[str, Any] = {
-            "condition": question.condition,
-            "source": question.source,
+            "condition": asked.condition,
+            "source": asked.source,
             "vector_index": layout.index("vector"),
             "terms_index": layout.index("terms"),
-            "filter": " ".join(f"+filter:{token}" for token in question.filters),
+            "filter": " ".join(f"+filter:{token}" for token in asked.filters),
             "words": self._words,
             "vector": None if vector is None or not vector.any() else vector.tolist(),
             "all": self._total + EXACT,  # more may have been written meanwhile
@@ -150,7 +115,8 @@ class Search:
 
     def hits(self) -> list[Hit]:
         """Return the best passages, one of each group that says the same."""
-        count, k = max(CANDIDATES, 5 * self._question.k), self._question.k
+        k = self._asked.k
+        count = max(CANDIDATES, 5 * k)
         while self._total:
             first, deep = self._first(count)
             row = self._connection.read(
@@ -165,23 +131,18 @@ class Search:
                 continue
             found = self._ranked(row)
             told_all = not self._dense and row["told"] < count
-            complete = count >= self._total if first in ("filter", "label") else self._by_words and told_all
+            complete = count >= self._total if first in ("filter", "label") else self._bare and told_all
             if complete or len(found) >= k:
                 return self._shown(found)
-            if told_all and not self._rest and not self._by_words:
+            if told_all and not self._rest and not self._bare:
                 self._rest = True  # those that share no word, after those that do
             else:
                 count *= _WIDER
         return []
 
-    @property
-    def _by_words(self) -> bool:
-        """Whether only what shares a word with the question is a hit."""
-        return not self._dense and self._question.condition is None
-
     def _first(self, count: int) -> tuple[str, int]:
         """Return where the candidates besides those that share words come from, and how many to ask for."""
-        filtered = bool(self._question.filters)
+        filtered = bool(self._asked.filters)
         everywhere = "filter" if filtered else "label"
         if not self._dense:
             return everywhere if self._rest else "", 0
@@ -190,26 +151,24 @@ class Search:
         return everywhere if few or deep > _DEEPEST or not self._index_fits else "index", deep
 
     def _ranked(self, row: Mapping[str, Any]) -> list[_Candidate]:
-        scores = lexical_scores(self._question.terms, row["heads"], row["bodies"], self._state)
-        if self._dense:
-            scores = fuse(np.array(row["cosines"], dtype=np.float32), scores)
-        order = np.argsort(-scores, kind="stable")
-        if self._by_words:
-            order = order[scores[order] > 0]
+        cosines = np.array(row["cosines"], dtype=np.float32) if self._dense else None
+        candidates = Candidates(row["heads"], row["bodies"], row["title_terms"], cosines)
+        scores, sharing = candidates.scores(self._asked, self._state)
         listed = (row["groups"], row["digests"], row["sources"])
-        ranked = [_Candidate(float(scores[i]), *(field[i] for field in listed)) for i in order]
+        kept = np.flatnonzero(sharing) if self._bare else np.arange(len(scores))
+        ranked = [_Candidate(float(scores[i]), *(field[i] for field in listed)) for i in kept]
         return _distinct(sorted(ranked, key=lambda one: (-one.score, one.source)))
 
     def _shown(self, found: Sequence[_Candidate]) -> list[Hit]:
         """Read the best; what ties is put in the order of sources, urls and places."""
-        k = self._question.k
+        k = self._asked.k
         last = found[k - 1].score if len(found) >= k else -np.inf
         best = [one for one in found[: k + _TIES] if one.score >= last]
         rows = self._connection.read(
             self._layout.cypher(_MEMBERS),
             groups=list({one.group for one in best}),
-            condition=self._question.condition,
-            source=self._question.source,
+            condition=self._asked.condition,
+            source=self._asked.source,
         )
         members = {(row["node"]["sha256"], row["node"]["source"]): row for row in rows}
         ranked = []
@@ -221,59 +180,6 @@ class Search:
         ranked.sort(key=lambda pair: pair[0])
         others = ((passage_of(row["node"]), row["group"]) for row in rows)
         return collapsed([item for _, item in ranked], others)[:k]
-
-
-def lexical_scores(
-    terms: Sequence[str], heads: Sequence[str], bodies: Sequence[str], state: State
-) -> NDArray[np.float32]:
-    """Return the scores that :class:`dallm.knowledge.lexical.Bm25` gives, for some passages of a store.
-
-    Parameters
-    ----------
-    terms : sequence of str
-        The question's terms, each once, as :func:`dallm.knowledge.stores.neo4j.rows.tokens` writes them.
-    heads, bodies : sequence of str
-        The passages' terms: of title and headings, and of the text.
-    state : State
-        Sizes of the store, and in how many of its passages each term stands.
-
-    Returns
-    -------
-    array, shape (len(bodies),)
-        From 0 to 1.
-    """
-    size, found = state.passages, len(bodies)
-    lengths = [np.array([token_count(text) for text in field], dtype=np.int64) for field in (heads, bodies)]
-    flat = [np.frombuffer(bytes.fromhex(" ".join(field)), dtype=">u4") for field in (heads, bodies)]
-    rows = [np.repeat(np.arange(found), counts) for counts in lengths]
-    mean = (Bm25.HEAD_WEIGHT * state.head_terms + state.body_terms) / max(size, 1)
-    relative = (Bm25.HEAD_WEIGHT * lengths[0] + lengths[1]) / max(mean, 1e-9)
-    norm = Bm25.K1 * (1 - Bm25.B + Bm25.B * relative)
-    scores, best = np.zeros(found), 0.0
-    for term in terms:
-        held = state.counts.get(term, 0)
-        idf = float(np.log1p((size - held + 0.5) / (held + 0.5)))
-        best += idf
-        if held:
-            number = int(term, 16)
-            in_head, in_body = (
-                np.bincount(row[ids == number], minlength=found) for row, ids in zip(rows, flat, strict=True)
-            )
-            weight = Bm25.HEAD_WEIGHT * in_head + in_body
-            scores += idf * weight / (weight + norm)
-    return (scores / best if best else scores).astype(np.float32)
-
-
-def _words(question: Question, state: State) -> str:
-    """Return the query of the full-text index, of the question's rarest words; "" where none is known."""
-    known = sorted((term for term in question.terms if state.counts.get(term)), key=state.counts.__getitem__)
-    if not known:
-        return ""
-    listed = " ".join(known[:_CLAUSES])
-    words = f"head:({listed})^2 body:({listed})"
-    # boosted by 0: what every candidate has is worth nothing
-    filters = " ".join(f"+filter:{token}^0" for token in question.filters)
-    return f"{filters} +({words})" if filters else words
 
 
 @cache

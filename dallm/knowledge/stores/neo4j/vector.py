@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from dallm.errors import StoreError
 from dallm.knowledge.conditions import resolve_condition
-from dallm.knowledge.cut import cut
 from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
 from dallm.knowledge.passage import Document, Hit, Passage
+from dallm.knowledge.ranking import Question, check_arm
 from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, differs
 from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
 from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
 from dallm.knowledge.stores.neo4j.connection import Connection
-from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain
+from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain, prepared
 from dallm.knowledge.stores.neo4j.schema import (
     Layout,
     State,
@@ -30,8 +30,10 @@ from dallm.knowledge.stores.neo4j.schema import (
     prepare,
     read_state,
 )
-from dallm.knowledge.stores.neo4j.searching import Question, Search
+from dallm.knowledge.stores.neo4j.scoring import Asked
+from dallm.knowledge.stores.neo4j.searching import Search
 from dallm.knowledge.stores.neo4j.writing import HELD, Batch, NotPreparedError, Writing
+from dallm.knowledge.stores.questions import QuestionVectors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +123,7 @@ class Neo4jVectorStore(StoreHandle):
         self._encoder = StoreEncoder(
             text_encoder, place=self._place, kept=self._signature, elsewhere="another namespace="
         )
+        self._questions = QuestionVectors(self._encoder)
         try:
             self._check_opening()
         except BaseException:
@@ -145,7 +148,13 @@ class Neo4jVectorStore(StoreHandle):
         self._connection.close()
 
     def search(
-        self, query: str, k: int = 4, condition: str | None = None, source: str | None = None
+        self,
+        query: str,
+        k: int = 4,
+        condition: str | None = None,
+        source: str | None = None,
+        *,
+        arm: str = "fused",
     ) -> list[Hit]:
         """Return the passages that answer a question best.
 
@@ -163,36 +172,50 @@ class Neo4jVectorStore(StoreHandle):
             Only passages about this condition; any of its names will do.
         source : str, optional
             Only passages of this source, or of the one source whose name holds this text.
+        arm : {"fused", "lexical", "dense"}, default="fused"
+            What the scores are made of: all signals, shared words alone, or likeness in meaning alone.
 
         Returns
         -------
         list of Hit
             The best first; empty where the store holds nothing of the condition. Without a condition and
-            without an encoder only passages that share a word with the question are hits.
+            without an encoder only passages that share a word with the question are hits. What several
+            sources say nearly alike is one hit, with the others in its ``also``.
             Scores run from about 0 to 1.
 
         Raises
         ------
         UserError
-            If the query is no text, `k` is no positive number, or no source has that name.
+            If the query is no text, `k` is no positive number, no source has that name, or the arm is none
+            or needs an encoder that is not there.
         StoreError
             If the server does not answer.
         """
         check_question(query, k)
-        question = Question(
-            query,
+        asked = Asked(
+            Question.of(query),
             k,
             plain(resolve_condition(condition)) if condition is not None else None,
             one_source(source, self.sources()) if source is not None else None,
+            arm,
         )
-        if not query.strip():
+        wanted = (*asked.terms, *asked.told, *asked.filters)
+        state = read_state(self._connection, self._layout, wanted)
+        has_dense = self._encoder.given and state is not None and state.vectors > 0
+        check_arm(arm, has_dense=has_dense)
+        if state is None or not query.strip():
             return []
-        state = read_state(self._connection, self._layout, [*question.terms, *question.filters])
-        if state is None:
-            return []
-        dense = self._encoder.given and state.vectors > 0
-        vector = self._encoded([query])[0] if dense else None
-        return Search(self._connection, self._layout, question, state, vector).hits()
+        vector = None
+        if has_dense and arm != "lexical":
+            with self._lock:  # an encoder need not stand several threads
+                vector = self._questions.of(asked.question, arm)
+        return Search(self._connection, self._layout, asked, state, vector).hits()
+
+    def prepare(self, queries: Sequence[str]) -> None:
+        """Encode questions in one batch for the searches that follow; nothing is done without vectors."""
+        if self.has_dense:
+            with self._lock:
+                self._questions.prepare(queries)
 
     def manifest(self) -> pd.DataFrame:
         """Return one row per document: where it comes from, under which licence, what it is about."""
@@ -329,7 +352,7 @@ class Neo4jVectorStore(StoreHandle):
         return self._connection.read(self._layout.cypher(statement), **parameters)
 
     def _encoded(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        with self._lock:  # an encoder need not stand several threads
+        with self._lock:
             return self._encoder.encode(texts)
 
     def _held(self, documents: Sequence[Document]) -> dict[str, Known]:
@@ -338,8 +361,8 @@ class Neo4jVectorStore(StoreHandle):
 
     def _batch(self, documents: Sequence[Document]) -> Batch:
         """Cut and encode, before the transaction, so that nobody waits for the encoder."""
-        pieces = [cut(document) for document in documents]
-        passages = [passage for listed in pieces for passage in listed]
+        pieces = prepared(documents)
+        passages = [piece.passage for listed in pieces for piece in listed]
         vectors = self._vectors_held({p.sha256 for p in passages})
         if not self._encoder.given:
             return Batch(documents, pieces, vectors)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dallm.errors import DallmError
-from dallm.knowledge.duplicates import Held, bands_of, twins
+from dallm.knowledge.duplicates import Held, twins
 from dallm.knowledge.passage import Document, Passage
 from dallm.knowledge.stores.base import Known, Written, conditions_after, differs
 from dallm.knowledge.stores.encoding import Signature, StoreEncoder
 from dallm.knowledge.stores.neo4j.rows import (
+    Prepared,
     document_id,
     document_row,
-    passage_row,
     passages_with,
     source_token,
+    tagged_row,
     token_count,
 )
 from dallm.knowledge.stores.neo4j.schema import Layout, signature_of
@@ -93,7 +94,7 @@ class Batch:
     Attributes
     ----------
     documents : sequence of Document
-    pieces : sequence of sequence of Passage
+    pieces : sequence of sequence of Prepared
         The passages of each.
     vectors : mapping of str to array
         Unit vectors by the passage's digest, as far as there are any.
@@ -104,7 +105,7 @@ class Batch:
     """
 
     documents: Sequence[Document]
-    pieces: Sequence[Sequence[Passage]]
+    pieces: Sequence[Sequence[Prepared]]
     vectors: Mapping[str, NDArray[np.float32]]
     encoded: int = 0
     signature: Signature | None = None
@@ -195,18 +196,25 @@ class Writing:
             self._run(_SIGN, encoder=signature.identity, probe=signature.probe)
 
     def _rows(
-        self, todo: Sequence[tuple[Document, Sequence[Passage], Known | None]]
+        self, todo: Sequence[tuple[Document, Sequence[Prepared], Known | None]]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the nodes to make: of documents, and of passages."""
-        pieces = [p for _, listed, _ in todo for p in listed]
-        bands = bands_of([p.text for p in pieces])
-        found = self._twins(pieces, bands, [_id(document) for document, *_ in todo])
-        linked = iter(zip(bands, found, strict=True))
-        documents, passages = [], []
+        documents: list[dict[str, Any]] = []
+        pieces: list[Prepared] = []
+        tagged: list[Passage] = []
         for document, listed, held in todo:
             about = conditions_after(held, document)
             documents.append(document_row(document, about, len(listed)))
-            passages += [passage_row(p, number, about, *next(linked)) for number, p in enumerate(listed)]
+            pieces += listed
+            tagged += [
+                replace(p.passage, conditions=tuple(dict.fromkeys((*about, *p.passage.conditions))))
+                for p in listed
+            ]
+        linked = self._twins(tagged, [p.bands for p in pieces], [row["id"] for row in documents])
+        passages = [
+            tagged_row(piece, passage.conditions, twin)
+            for piece, passage, twin in zip(pieces, tagged, linked, strict=True)
+        ]
         return documents, passages
 
     def _twins(

@@ -1,0 +1,169 @@
+"""Scores of some passages of a store, the same that a store gives which holds all of them in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dallm.knowledge.lexical import Bm25
+from dallm.knowledge.ranking import ASPECT_WEIGHT, LEXICAL_WEIGHT, Question, fuse
+from dallm.knowledge.stores.neo4j.rows import condition_token, source_token, token_count, tokens
+from dallm.knowledge.stores.neo4j.schema import State
+
+CLAUSES = 200
+"""So many words of a question, the rarest, choose candidates; all of them count for the scores."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a namespace.
+
+    Parameters
+    ----------
+    question : Question
+    k : int
+        At most so many hits.
+    condition, source : str or None
+        Names as the store holds them.
+    arm : {"fused", "lexical", "dense"}
+    """
+
+    question: Question
+    k: int
+    condition: str | None = None
+    source: str | None = None
+    arm: str = "fused"
+
+    @cached_property
+    def terms(self) -> tuple[str, ...]:
+        """The terms of the question, each once."""
+        return tuple(sorted(set(tokens(self.question.text).split())))
+
+    @cached_property
+    def told(self) -> tuple[str, ...]:
+        """The terms that tell of what is asked about, each once."""
+        wanted = self.question.told if self.arm == "fused" else ""
+        return tuple(sorted(set(tokens(wanted).split())))
+
+    @cached_property
+    def filters(self) -> tuple[str, ...]:
+        """The tokens that a passage must have."""
+        named = (condition_token(self.condition),) if self.condition is not None else ()
+        return named + ((source_token(self.source),) if self.source is not None else ())
+
+
+class Candidates:
+    """Passages with what their scores are made of.
+
+    Parameters
+    ----------
+    heads, bodies : sequence of str
+        Terms of title and headings, and of the text, as :func:`dallm.knowledge.stores.neo4j.rows.tokens`
+        writes them.
+    title_terms : sequence of int
+        How many of a head's terms are those of the title.
+    cosines : array of float32, or None
+        Cosines of question and passage; None where they are not wanted.
+    """
+
+    def __init__(
+        self, heads: Sequence[str], bodies: Sequence[str], title_terms: Sequence[int], cosines: Floats | None
+    ) -> None:
+        self._size = len(bodies)
+        self._heads, self._title_terms, self._cosines = heads, title_terms, cosines
+        self._lengths = [
+            np.array([token_count(text) for text in field], dtype=np.int64) for field in (heads, bodies)
+        ]
+        self._ids = [np.frombuffer(bytes.fromhex(" ".join(field)), dtype=">u4") for field in (heads, bodies)]
+        self._rows = [np.repeat(np.arange(self._size), counts) for counts in self._lengths]
+
+    def scores(self, asked: Asked, state: State) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return a score per passage, and which of them share a word with the question.
+
+        Parameters
+        ----------
+        asked : Asked
+        state : State
+            With the counts of the terms asked for.
+        """
+        lexical = self.lexical(asked.terms, state)
+        if asked.arm == "lexical":
+            return lexical, lexical > 0
+        if asked.arm == "dense" and self._cosines is not None:
+            return self._cosines, lexical > 0
+        aspect = self.lexical(asked.told, state) if asked.told else 0.0
+        return fuse(self._cosines, lexical, aspect, self._titles(asked)), lexical > 0
+
+    def lexical(self, terms: Sequence[str], state: State) -> Floats:
+        """Return the scores that :class:`dallm.knowledge.lexical.Bm25` gives, shape ``(passages,)``."""
+        mean = (Bm25.HEAD_WEIGHT * state.head_terms + state.body_terms) / max(state.passages, 1)
+        relative = (Bm25.HEAD_WEIGHT * self._lengths[0] + self._lengths[1]) / max(mean, 1e-9)
+        norm = Bm25.K1 * (1 - Bm25.B + Bm25.B * relative)
+        scores = np.zeros(self._size)
+        for term in terms:
+            if term in state.counts:
+                number = int(term, 16)
+                in_head, in_body = (
+                    np.bincount(rows[ids == number], minlength=self._size)
+                    for rows, ids in zip(self._rows, self._ids, strict=True)
+                )
+                count = Bm25.HEAD_WEIGHT * in_head + in_body
+                scores += idf(term, state) * count / (count + norm)
+        best = sum(idf(term, state) for term in terms)
+        return (scores / best if best else scores).astype(np.float32)
+
+    def _titles(self, asked: Asked) -> Floats:
+        """``share_of_title`` of the question, of every passage's title."""
+        wanted, shares = set(asked.terms), np.zeros(self._size, dtype=np.float32)
+        for i, (head, count) in enumerate(zip(self._heads, self._title_terms, strict=True)):
+            words = set(head.split()[:count])
+            shares[i] = len(words & wanted) / len(words) if words else 0.0
+        return shares
+
+
+def lexical_scores(terms: Sequence[str], heads: Sequence[str], bodies: Sequence[str], state: State) -> Floats:
+    """Return :meth:`Candidates.lexical` of passages of which nothing else is asked."""
+    return Candidates(heads, bodies, [0] * len(bodies), None).lexical(terms, state)
+
+
+def idf(term: str, state: State) -> float:
+    """Return how much a term counts, the more the rarer it is in the store."""
+    held = state.counts.get(term, 0)
+    return float(np.log1p((state.passages - held + 0.5) / (held + 0.5)))
+
+
+def words_query(asked: Asked, state: State, *, sharing_a_word: bool) -> str:
+    """Return the query of the full-text index; "" where no passage can fit.
+
+    The index scores a little otherwise than we do; it chooses candidates only.
+
+    Parameters
+    ----------
+    asked : Asked
+    state : State
+        With the counts of the terms asked for.
+    sharing_a_word : bool
+        Only passages that share a word with the question itself.
+    """
+    text = _either(asked.terms, state, LEXICAL_WEIGHT)
+    told = _either(asked.told, state, ASPECT_WEIGHT)
+    if not text and (sharing_a_word or not told):
+        return ""
+    # boosted by 0: what every candidate has is worth nothing
+    filters = "".join(f"+filter:{token}^0 " for token in asked.filters)
+    return f"{filters}+{text} {told}" if sharing_a_word else f"{filters}+({text} {told})"
+
+
+def _either(terms: Sequence[str], state: State, weight: float) -> str:
+    known = sorted((term for term in terms if term in state.counts), key=state.counts.__getitem__)
+    if not known:
+        return ""
+    best = sum(idf(term, state) for term in terms)
+    listed = " ".join(known[:CLAUSES])
+    return f"(head:({listed})^{Bm25.HEAD_WEIGHT} body:({listed}))^{10 * weight / best:.4f}"
