@@ -169,6 +169,23 @@ def test__read_article__deep_nesting__is_no_trouble():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        "<p>Wheeze" + " " * 300_000 + "<sup>1</sup>" + " " * 300_000 + ".",
+        "<p>Wheeze" + " x<sup>1</sup>" * 30_000,
+        "<p>Wheeze" + "<sup>" * 30_000,
+        "<p>Wheeze" + "</div></p>" * 30_000,
+        "<p>Wheeze<b>" * 30_000,
+    ],
+    ids=["blanks", "notes", "open notes", "ends", "unclosed"],
+)
+def test__read_article__page_made_to_be_slow__is_read_in_time(body):
+    began = time.perf_counter()
+    assert "Wheeze" in read_article(page("Asthma", body).encode()).sections[0].text
+    assert time.perf_counter() - began < 10
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         page("Asthma", "").encode(),
@@ -357,7 +374,8 @@ def test__saved__order_to_a_model_in_a_page__is_kept_as_data_and_can_be_marked(t
 def test__citation__of_an_answer__shows_authors_revision_and_licence(tmp_path):
     (tmp_path / "a.html").write_bytes(ARTICLE)
     store = dallm.open_store(tmp_path / "store", encoder=None)
-    dallm.ingest(store, Radiopaedia(tmp_path / "a.html"), conditions=["atelectasis"])
+    with pytest.warns(KnowledgeWarning, match="Radiopaedia: CC BY-NC-SA"):
+        dallm.ingest(store, Radiopaedia(tmp_path / "a.html"), conditions=["atelectasis"])
     ack = dallm.build_ack(store, conditions=["atelectasis"])
     citations = [citation for answer in ack.answers for citation in answer.citations]
     assert citations

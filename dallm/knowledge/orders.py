@@ -174,15 +174,18 @@ def _rules() -> tuple[_Rule, ...]:
     for entry in raw["rule"]:
         joined = "|".join(f"(?:{_filled(pattern, words)})" for pattern in entry["patterns"])
         try:
-            pattern = re.compile(
-                joined.replace(" ", r"\s+").replace(r"\s+?", r"\s*"), re.IGNORECASE | re.MULTILINE
-            )
+            pattern = re.compile(_spaced(joined), re.IGNORECASE | re.MULTILINE)
         except re.error as error:
             raise DallmError(
                 f"{path.name}: rule {entry['name']!r} ({entry['language']}): {error}."
             ) from error
         rules.append(_Rule(f"{entry['name']} ({entry['language']})", tuple(entry["needs"]), pattern))
     return tuple(rules)
+
+
+def _spaced(pattern: str) -> str:
+    # bounded: an endless run of blanks would be looked through anew from each of them
+    return pattern.replace(" ?", r"\s{0,20}").replace(" ", r"\s{1,20}")
 
 
 def _filled(pattern: str, words: dict[str, str]) -> str:

@@ -297,7 +297,7 @@ class _Reader(HTMLParser):
                 setattr(self._page, name, _plain("".join(self._named)))
             self._named = None
         if inside and not (self._open and self._open[-1][1]):
-            markup = re.sub(rf"\s*{_DROPPED}(?=\s*[.,;:)])\s*", "", "".join(self._markup))
+            markup = re.sub(rf"\s{{0,9}}{_DROPPED}(?=\s{{0,9}}[.,;:)])\s{{0,9}}", "", "".join(self._markup))
             self._page.bodies.append((self._own, markup.replace(_DROPPED, "")))
             self._markup = []
         elif inside and not left_out:
@@ -306,7 +306,9 @@ class _Reader(HTMLParser):
 
     def _end_inside(self, tag: str) -> None:
         if tag == "sup" and self._note is not None:
-            self._markup.append(_raised("".join(self._note), "".join(self._markup[-3:])))
+            self._markup.append(
+                _raised("".join(self._note), "".join(part[-12:] for part in self._markup[-3:]))
+            )
             self._note = None
         elif self._note is None:
             self._markup.append(f"</{tag}>")
