@@ -46,6 +46,14 @@ class EgressError(UserError):
     """Patient text would leave for a public address without the user having said that it may."""
 
 
+class EngineError(DallmError):
+    """A language model cannot be asked, or gave nothing that can be used."""
+
+
+class BudgetError(EngineError):
+    """A run would cost more than was allowed, or its cost cannot be known."""
+
+
 class OutputError(DallmError, OSError):
     """A result cannot be written where it was asked for."""
 
