@@ -17,11 +17,11 @@ from dallm.knowledge.duplicates import collapsed
 from dallm.knowledge.encoder import Encoder, make_encoder
 from dallm.knowledge.passage import Document, Hit, Passage
 from dallm.knowledge.ranking import Question, check_arm
-from dallm.knowledge.stores import index, rows
+from dallm.knowledge.stores import index, rows, vectors
 from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, conditions_after, differs
 from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
 from dallm.knowledge.stores.database import FILE, connect, transaction
-from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
+from dallm.knowledge.stores.encoding import Signature, StoreEncoder
 from dallm.knowledge.stores.questions import QuestionVectors
 
 if TYPE_CHECKING:
@@ -164,15 +164,9 @@ class LocalStore(StoreHandle):
         """Return one row per document: where it comes from, under which licence, what it is about."""
         import pandas as pd
 
-        records = [
-            (*r[:5], "; ".join(json.loads(r[5])), r[6], "; ".join(json.loads(r[7])), *r[8:])
-            for r in self._query(
-                "select title, source, url, revision, licence, authors, retrieved_at, conditions, "
-                "(select count(*) from passages p where p.document = d.id), sha256, notice "
-                "from documents d order by source, url"
-            )
-        ]
-        return pd.DataFrame(records, columns=list(MANIFEST_COLUMNS))
+        self._open()
+        with self._lock, self._told():
+            return pd.DataFrame(rows.manifest(self._db), columns=list(MANIFEST_COLUMNS))
 
     def conditions(self) -> tuple[str, ...]:
         """Return the conditions that at least one passage is about, in alphabetical order."""
@@ -212,15 +206,15 @@ class LocalStore(StoreHandle):
             return written
         # all that takes time before the transaction, so that nobody waits for it
         pieces = rows.prepare(changed)
-        vectors = self._encoded([piece.passage for own in pieces for piece in own])
+        made = self._encoded([piece.passage for own in pieces for piece in own])
         with self._lock, transaction(self._db, self.path):
             gone: set[str] = set()
             for document, own in zip(changed, pieces, strict=True):
                 one, replaced = self._write_one(document, own)
                 written += one
                 gone |= replaced
-            new = self._write_vectors(vectors)
-            rows.drop_vectors(self._db, gone)
+            new = vectors.write(self._db, self._encoder, made)
+            vectors.drop(self._db, gone)
         return written + Written(embedded=new)
 
     def remove(self, source: str, urls: Sequence[str]) -> int:
@@ -228,7 +222,7 @@ class LocalStore(StoreHandle):
         self._writable()
         with self._lock, transaction(self._db, self.path):
             taken = [rows.delete(self._db, source, url) for url in urls]
-            rows.drop_vectors(self._db, set().union(*(digests for _, digests in taken)))
+            vectors.drop(self._db, set().union(*(digests for _, digests in taken)))
         return sum(count for count, _ in taken)
 
     def clear(self) -> int:
@@ -246,17 +240,16 @@ class LocalStore(StoreHandle):
         A large store is also made ready to be searched at once by whoever opens it next.
         """
         self._writable()
-        missing = (
-            "select min(id) from passages where sha256 not in (select sha256 from vectors) "
-            f"group by sha256 order by 1 limit {_ENCODE_BATCH}"
-        )
         total = 0
-        while self._encoder.given and (ids := self._query(missing)):
-            with self._lock:
-                found = [passage for passage, _ in rows.fetch(self._db, [row[0] for row in ids])]
-            vectors = self._encoded(found)
+        while self._encoder.given:
+            with self._lock, self._told():
+                ids = vectors.without(self._db, _ENCODE_BATCH)
+                found = [passage for passage, _ in rows.fetch(self._db, ids)]
+            if not found:
+                break
+            made = self._encoded(found)
             with self._lock, transaction(self._db, self.path):
-                total += self._write_vectors(vectors)
+                total += vectors.write(self._db, self._encoder, made)
         self._keep_index()
         return total
 
@@ -269,7 +262,8 @@ class LocalStore(StoreHandle):
         if self.origin(source) != origin:
             self._writable()
             with self._lock, transaction(self._db, self.path):
-                self._set_meta(f"origin:{source}", origin)
+                kept = (f"origin:{source}", origin)
+                self._db.execute("insert or replace into meta values (?, ?)", kept)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -284,8 +278,7 @@ class LocalStore(StoreHandle):
         # a connection of its own: it reads one state to its end, and holds one passage at a time
         with closing(connect(self.path, read_only=True)) as db:
             db.execute("begin")
-            for row in db.execute(f"{rows.SELECT} order by d.source, d.url, p.place"):
-                passage = rows.passage_of(row)
+            for passage in rows.stream(db):
                 if wanted is None or wanted in passage.conditions:
                     yield passage
 
@@ -344,40 +337,18 @@ class LocalStore(StoreHandle):
         return Known(held[0][0], tuple(json.loads(held[0][1]))) if held else None
 
     def _encoded(self, passages: Sequence[Passage]) -> dict[str, bytes]:
-        """Return the vectors of passages that have none yet, by the passage's digest."""
-        if not self._encoder.given or not passages:
-            return {}
-        with self._lock:
-            held = rows.with_vectors(self._db, list({p.sha256 for p in passages}))
-        new = texts_to_encode(passages, held)
-        if not new:
-            return {}
-        vectors = self._encoder.encode(list(new.values())).astype("<f4")
-        return {sha256: vector.tobytes() for sha256, vector in zip(new, vectors, strict=True)}
-
-    def _write_vectors(self, vectors: dict[str, bytes]) -> int:
-        if not vectors:
-            return 0
-        kept = self._signature()
-        self._encoder.check(kept)  # another process may have been first
-        if kept is None:
-            signature = self._encoder.signature()
-            self._set_meta("encoder", signature.identity)
-            self._set_meta("probe", signature.probe)
-        before = self._db.total_changes
-        self._db.executemany("insert or ignore into vectors (sha256, vector) values (?, ?)", vectors.items())
-        return self._db.total_changes - before
+        with self._lock, self._told():
+            held = vectors.held(self._db, passages)
+        return vectors.encoded(self._encoder, passages, held)
 
     def _signature(self) -> Signature | None:
-        kept = dict(self._query("select key, value from meta where key in ('encoder', 'probe')"))
-        return Signature(kept["encoder"], kept["probe"]) if "encoder" in kept else None
+        self._open()
+        with self._lock, self._told():
+            return vectors.signature(self._db)
 
     def _meta(self, key: str) -> str | None:
         found = self._query("select value from meta where key = ?", (key,))
         return str(found[0][0]) if found else None
-
-    def _set_meta(self, key: str, value: str) -> None:
-        self._db.execute("insert or replace into meta values (?, ?)", (key, value))
 
     def _count(self, table: str) -> int:
         return int(self._query(f"select count(*) from {table}")[0][0])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dallm.knowledge.cut import cut
@@ -110,14 +111,6 @@ def delete(db: sqlite3.Connection, source: str, url: str) -> tuple[int, set[str]
     return count, {sha256 for _, _, sha256 in rows}
 
 
-def drop_vectors(db: sqlite3.Connection, digests: Iterable[str]) -> None:
-    """Delete the vectors of these passages where no document holds the passage any more."""
-    db.executemany(
-        "delete from vectors where sha256 = ?1 and not exists (select 1 from passages where sha256 = ?1)",
-        ((sha256,) for sha256 in digests),
-    )
-
-
 def fetch(db: sqlite3.Connection, ids: Sequence[int]) -> list[tuple[Passage, str | None]]:
     """Return passages by their numbers, each with its link, in the order asked for."""
     found: dict[int, tuple[Passage, str | None]] = {}
@@ -128,14 +121,20 @@ def fetch(db: sqlite3.Connection, ids: Sequence[int]) -> list[tuple[Passage, str
     return [found[i] for i in ids]
 
 
-def with_vectors(db: sqlite3.Connection, digests: Sequence[str]) -> set[str]:
-    """Return which of these passages have a vector."""
-    held: set[str] = set()
-    for start in range(0, len(digests), _AT_ONCE):
-        part = digests[start : start + _AT_ONCE]
-        sql = f"select sha256 from vectors where sha256 in ({_marks(part)})"
-        held.update(row[0] for row in db.execute(sql, part))
-    return held
+def stream(db: sqlite3.Connection) -> Iterator[Passage]:
+    """Yield every passage in the order of sources, urls and places."""
+    for row in db.execute(f"{SELECT} order by d.source, d.url, p.place"):
+        yield passage_of(row)
+
+
+def manifest(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Return the values of ``MANIFEST_COLUMNS`` of every document."""
+    found = db.execute(
+        "select title, source, url, revision, licence, authors, retrieved_at, conditions, "
+        "(select count(*) from passages p where p.document = d.id), sha256, notice "
+        "from documents d order by source, url"
+    )
+    return [(*r[:5], "; ".join(_listed(r[5])), r[6], "; ".join(_listed(r[7])), *r[8:]) for r in found]
 
 
 def passage_of(row: Sequence[Any]) -> Passage:
@@ -151,12 +150,17 @@ def passage_of(row: Sequence[Any]) -> Passage:
         url=url,
         revision=revision,
         licence=licence,
-        authors=tuple(json.loads(authors)),
+        authors=_listed(authors),
         retrieved_at=retrieved_at,
-        conditions=tuple(json.loads(about)),
+        conditions=_listed(about),
         sha256=sha256,
         notice=notice,
     )
+
+
+@lru_cache(maxsize=4096)
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def _marks(values: Sequence[object]) -> str:
