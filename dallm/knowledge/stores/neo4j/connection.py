@@ -99,12 +99,12 @@ class Connection:
         password: str | None = None,
         database: str | None = None,
         read_only: bool = False,
-        patience_s: float = PATIENCE_S,
+        patience_s: float | None = None,
     ) -> None:
         address = resolve_address(uri, user=user, password=password, database=database)
         self.uri = address.uri
         self.read_only = read_only
-        self.patience_s = patience_s
+        self.patience_s = PATIENCE_S if patience_s is None else patience_s
         self.reads = 0
         self.writes = 0
         self._driver: Driver | None = _driver(address)
