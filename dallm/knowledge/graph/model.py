@@ -4,8 +4,9 @@ Nodes: ``document`` (a citation: title, address, licence, authors, revision), ``
 concepts of one kind each: ``symptom``, ``sign``, ``cause``, ``test``, ``finding``, ``history``.
 
 Relations: passage ``part_of`` document, passage ``about`` condition, passage ``mentions`` concept or
-condition, passage ``same_as`` passage of another source, and condition ``has_symptom``, ``has_sign``,
-``caused_by``, ``tested_by``, ``seen_as``, ``has_history`` concept, with the number of passages that say so.
+condition, and condition ``has_symptom``, ``has_sign``, ``caused_by``, ``tested_by``, ``seen_as``,
+``has_history`` concept, with the number of passages that say so. A passage that nearly equals one of another
+source names it in its property ``twin``.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class PassageNode:
         What it names and does not negate, each once, in its order.
     twin : str
         Digest of the passage of another source that it nearly equals; empty where there is none.
+    bands : tuple of int
+        What near-duplicates share some of, once it was worked out; a file does not keep it.
     """
 
     place: int
@@ -63,6 +66,7 @@ class PassageNode:
     headed: tuple[str, ...] = ()
     mentions: tuple[Mention, ...] = ()
     twin: str = ""
+    bands: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

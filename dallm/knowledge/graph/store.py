@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import NamedTuple
 
 from dallm.engines.base import Engine
 from dallm.errors import UserError
 from dallm.knowledge.conditions import condition_names, resolve_condition
 from dallm.knowledge.cut import cut
-from dallm.knowledge.duplicates import Held, collapsed, twins
+from dallm.knowledge.duplicates import Held, bands_of, collapsed, twins
 from dallm.knowledge.graph.build import build
 from dallm.knowledge.graph.model import DocumentNode, PassageNode, document_node, topic_of
 from dallm.knowledge.graph.traverse import Asked, read_question
@@ -22,8 +23,15 @@ from dallm.knowledge.stores.common import StoreHandle, check_question, one_sourc
 Key = tuple[str, str]  # source and url of a document
 
 
-Found = tuple[str, float]  # a passage's name in the store, and its score
 Linked = tuple[Passage, str | None]  # a passage, and what it was linked to (see `duplicates.twins`)
+
+
+class Found(NamedTuple):
+    """A passage that a search found: its name in the store, and what near-duplicates of it share."""
+
+    key: str
+    score: float
+    group: str
 
 
 class GraphStore(StoreHandle):
@@ -97,15 +105,13 @@ class GraphStore(StoreHandle):
             wider = k
             while True:
                 found = self._found(asked, wanted, source, wider)
-                told = [(key, score) for key, score in found if score > 0 or condition is not None]
-                passages = self._fetch([key for key, _ in told])
-                ranked = [
-                    (passage, score, twin) for (passage, twin), (_, score) in zip(passages, told, strict=True)
-                ]
-                hits = collapsed(ranked)
+                told = [one for one in found if one.score > 0 or condition is not None]
+                members = self._members(list(dict.fromkeys(one.group for one in told)), wanted, source)
+                # what another process has removed meanwhile is no hit
+                best = [(*members[one.key], one.score) for one in told if one.key in members]
+                hits = collapsed([(p, score, twin) for p, twin, score in best], members.values())
                 if len(hits) >= k or len(found) < wider:
-                    groups = {twin or passage.sha256 for passage, twin in passages}
-                    return collapsed(ranked, self._alike(groups, wanted, source))[:k]
+                    return hits[:k]
                 wider *= 2
 
     def write(self, documents: Sequence[Document]) -> Written:
@@ -124,6 +130,8 @@ class GraphStore(StoreHandle):
             return unchanged
         # read before the transaction, so that nobody waits for the engine
         read = {id(d): build(cut(d), engine=self._engine) for d in changed}
+        bands = iter(bands_of([p.text for nodes in read.values() for p in nodes]))
+        read = {key: [replace(p, bands=next(bands)) for p in nodes] for key, nodes in read.items()}
         return unchanged + self._write(changed, read)
 
     def clear(self) -> int:
@@ -143,12 +151,10 @@ class GraphStore(StoreHandle):
         """Return the `k` best passages, or all where there are fewer; the best first."""
         raise NotImplementedError
 
-    def _fetch(self, keys: Sequence[str]) -> list[Linked]:
-        """Return passages by their names, in this order."""
-        raise NotImplementedError
-
-    def _alike(self, groups: set[str], condition: str | None, source: str | None) -> list[Linked]:
-        """Return the passages of these groups of near-duplicates that the filters let through."""
+    def _members(
+        self, groups: Sequence[str], condition: str | None, source: str | None
+    ) -> Mapping[str, Linked]:
+        """Return the passages of groups of near-duplicates that the filters let through, by their names."""
         raise NotImplementedError
 
     def _held(self, documents: Sequence[Document]) -> Mapping[Key, Known]:
@@ -209,7 +215,8 @@ def planned(
         current[key] = nodes[key].known
         counts["updated" if before else "added"] += 1
         counts["passages"] += len(passages)
-    links = iter(twins([n.passage(p) for n in nodes.values() for p in n.passages], resembling))
+    new = [(n.passage(p), p.bands) for n in nodes.values() for p in n.passages]
+    links = iter(twins([passage for passage, _ in new], resembling, [bands for _, bands in new]))
     linked = [
         replace(n, passages=tuple(replace(p, twin=next(links) or "") for p in n.passages))
         for n in nodes.values()

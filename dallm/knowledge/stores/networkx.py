@@ -25,7 +25,7 @@ from dallm.knowledge.graph.memory import (
     nodes_of,
     remove_document,
 )
-from dallm.knowledge.graph.model import PassageNode, document_key, from_json, to_json
+from dallm.knowledge.graph.model import DocumentNode, PassageNode, document_key, from_json, to_json
 from dallm.knowledge.graph.store import Found, GraphStore, Key, Linked, planned
 from dallm.knowledge.graph.traverse import Asked, score
 from dallm.knowledge.passage import Document, Passage
@@ -227,7 +227,7 @@ class NetworkXStore(GraphStore):
         with self._writing():
             nodes, written = planned(documents, read, self._held(documents), self._resembling)
             if nodes:
-                self._save({"write": [to_json(node) for node in nodes]})
+                self._save({"write": [to_json(node) for node in nodes]}, nodes)
         return written
 
     def _found(self, asked: Asked, condition: str | None, source: str | None, k: int) -> list[Found]:
@@ -235,19 +235,25 @@ class NetworkXStore(GraphStore):
         rows = index.rows(condition, source)
         scores = score(asked, index.signals(asked, rows))
         best = np.argsort(-scores, kind="stable")[:k]
-        return [(index.nodes[rows[i]], float(scores[i])) for i in best]
+        nodes = [(index.nodes[rows[i]], float(scores[i])) for i in best]
+        return [Found(node, earned, self._group(node)) for node, earned in nodes]
 
-    def _fetch(self, keys: Sequence[str]) -> list[Linked]:
-        return [(self._passage(key), self._graph.nodes[key]["twin"] or None) for key in keys]
-
-    def _alike(self, groups: set[str], condition: str | None, source: str | None) -> list[Linked]:
+    def _members(self, groups: Sequence[str], condition: str | None, source: str | None) -> dict[str, Linked]:
         grouped = self._groups()
-        members = [node for group in sorted(groups) for node in grouped[group]]
-        return [
-            (passage, twin)
-            for passage, twin in self._fetch(members)
+        found = {
+            node: (self._passage(node), self._graph.nodes[node]["twin"] or None)
+            for group in groups
+            for node in grouped[group]
+        }
+        return {
+            node: (passage, twin)
+            for node, (passage, twin) in found.items()
             if (condition is None or condition in passage.conditions) and source in (None, passage.source)
-        ]
+        }
+
+    def _group(self, node: str) -> str:
+        held = self._graph.nodes[node]
+        return str(held["twin"] or held["sha256"])
 
     def _passage(self, node: str) -> Passage:
         held = self._graph.nodes[node]
@@ -273,15 +279,15 @@ class NetworkXStore(GraphStore):
         if self._grouped is None:
             self._grouped = {}
             for node in self._current_index().nodes:
-                held = self._graph.nodes[node]
-                self._grouped.setdefault(held["twin"] or held["sha256"], []).append(node)
+                self._grouped.setdefault(self._group(node), []).append(node)
         return self._grouped
 
     def _resembling(self, source: str, wanted: list[int]) -> Iterable[Held]:
         """The passages of other sources that have one of the bands."""
         if self._bands is None:
             self._bands = {}
-            self._note_bands([node for node, _ in nodes_of(self._graph, "passage")])
+            held = list(nodes_of(self._graph, "passage"))
+            self._note_bands([node for node, _ in held], bands_of([p["text"] for _, p in held]))
         nodes = {node: None for band in wanted for node in self._bands.get(band, ())}
         for node in nodes:
             if node in self._graph:
@@ -290,44 +296,41 @@ class NetworkXStore(GraphStore):
                     twin = self._graph.nodes[node]["twin"] or None
                     yield Held(p.sha256, p.source, p.title, p.section, p.text, p.conditions, twin)
 
-    def _note_bands(self, nodes: Sequence[str]) -> None:
+    def _note_bands(self, nodes: Sequence[str], bands: Iterable[tuple[int, ...]]) -> None:
         assert self._bands is not None
-        texts = [self._graph.nodes[node]["text"] for node in nodes]
-        for node, own in zip(nodes, bands_of(texts), strict=True):
+        for node, own in zip(nodes, bands, strict=True):
             for band in own:
                 self._bands.setdefault(band, set()).add(node)
 
-    def _save(self, record: dict[str, Any]) -> None:
+    def _save(self, record: dict[str, Any], nodes: Sequence[DocumentNode] = ()) -> None:
         """Put a batch on the disk, then into the graph: what is found is saved."""
         self._stamp = self._file.append(record)
         self._wrote = True
-        self._apply(record)
+        self._apply(record, nodes)
         if self._file.outgrown:
             self._stamp = self._file.save(self._graph)
             self._wrote = False
 
-    def _apply(self, record: Mapping[str, Any]) -> None:
+    def _apply(self, record: Mapping[str, Any], nodes: Sequence[DocumentNode]) -> None:
         self._index, self._grouped = None, None
         if "origin" in record:
             source, origin = record["origin"]
             self._graph.graph["origins"][source] = origin
         for source, url in record.get("remove", ()):
             remove_document(self._graph, document_key(source, url))
-        added: list[str] = []
-        for raw in record.get("write", ()):
-            document = from_json(raw)
+        for document in nodes:
             if document.key in self._graph:
                 remove_document(self._graph, document.key)
-            added += add_document(self._graph, document)
-        if self._bands is not None:
-            self._note_bands(added)
+            added = add_document(self._graph, document)
+            if self._bands is not None:
+                self._note_bands(added, (p.bands for p in document.passages))
 
     def _load(self) -> None:
         self._graph, records, self._stamp = self._file.read()
         self._index, self._grouped, self._bands = None, None, None
         try:
             for record in records:
-                self._apply(record)
+                self._apply(record, [from_json(raw) for raw in record.get("write", ())])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"The journal {str(self._file.journal)!r} does not fit its store ({error!r}). Remove it to "

@@ -41,11 +41,10 @@ MATCH (d:Document)<-[:PART_OF]-(p:Passage)
 WHERE d.id IN $ids AND ($condition IS NULL OR $condition IN p.conditions)
 RETURN {_SHOWN} ORDER BY p.source, p.url, p.place
 """
-_FETCH = f"UNWIND $ids AS id MATCH (p:Passage {{id: id}}) RETURN id, p.twin AS twin, {_SHOWN}"
-_ALIKE = f"""
+_MEMBERS = f"""
 MATCH (p:Passage) WHERE p.group IN $groups AND ($condition IS NULL OR $condition IN p.conditions)
     AND ($source IS NULL OR p.source = $source)
-RETURN p.twin AS twin, {_SHOWN} ORDER BY p.group, p.source, p.url, p.place
+RETURN p.id AS id, p.twin AS twin, {_SHOWN} ORDER BY p.group, p.source, p.url, p.place
 """
 _RELATED = """
 MATCH (:Condition {name: $condition})-[r]->(x:Concept) WHERE type(r) = $relation
@@ -227,22 +226,14 @@ class Neo4jGraphStore(GraphStore):
         wanted = plain(condition) if condition is not None else None
         return GraphSearch(self._connection, self._layout, asked, wanted, source).found(k)
 
-    def _fetch(self, keys: Sequence[str]) -> list[Linked]:
-        if not keys:
-            return []
-        found = {
-            row["id"]: (passage_of(row["node"]), row["twin"]) for row in self._read(_FETCH, ids=list(keys))
-        }
-        return [found[key] for key in keys if key in found]
-
-    def _alike(self, groups: set[str], condition: str | None, source: str | None) -> list[Linked]:
+    def _members(self, groups: Sequence[str], condition: str | None, source: str | None) -> dict[str, Linked]:
         rows = self._read(
-            _ALIKE,
-            groups=sorted(groups),
+            _MEMBERS,
+            groups=groups,
             condition=plain(condition) if condition is not None else None,
             source=source,
         )
-        return [(passage_of(row["node"]), row["twin"]) for row in rows]
+        return {row["id"]: (passage_of(row["node"]), row["twin"]) for row in rows}
 
     def _held(self, documents: Sequence[Document]) -> dict[Key, Known]:
         keys = {document_id(d.source, d.url): (d.source, d.url) for d in documents}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dallm.knowledge.graph.model import topic_of
 from dallm.knowledge.graph.store import Found
 from dallm.knowledge.graph.traverse import (
     CONCEPTS,
@@ -21,48 +21,49 @@ from dallm.knowledge.graph.traverse import (
     score,
     weigh_names,
 )
-from dallm.knowledge.ranking import ASPECT_WEIGHT, LEXICAL_WEIGHT
+from dallm.knowledge.stores.neo4j import scoring
 from dallm.knowledge.stores.neo4j.connection import Connection
 from dallm.knowledge.stores.neo4j.graph_schema import GraphLayout
-from dallm.knowledge.stores.neo4j.rows import condition_token, plain, source_token, tokens
-from dallm.knowledge.stores.neo4j.schema import State, read_state
-from dallm.knowledge.stores.neo4j.searching import lexical_scores
+from dallm.knowledge.stores.neo4j.rows import plain
+from dallm.knowledge.stores.neo4j.schema import State, check_format
 
-CANDIDATES = 200
+CANDIDATES = 100
 """Passages that the traversal and the full-text index contribute each, at least."""
 
-_CLAUSES = 200  # words that the full-text index is asked for; all count for the scores
-_NAMED = """
-RETURN
+_STATE = """
+MATCH (m:Meta {key: 'store'})
+RETURN m {.*} AS meta,
+COLLECT { MATCH (t:Term) WHERE t.id IN $tokens RETURN [t.id, t.passages] } AS counts,
 COLLECT { MATCH (d:Document) WHERE d.topic IN $runs RETURN DISTINCT d.topic } AS titles,
 COLLECT {
     MATCH (c:Condition) WHERE (c.topic IN $runs OR c.name IN $conditions) AND EXISTS { (c)<-[:ABOUT]-() }
-    RETURN {name: c.name, topic: c.topic}
+    RETURN [c.name, c.topic]
 } AS conditions
 """
 _ALLOWED = "($condition IS NULL OR $condition IN p.conditions) AND ($source IS NULL OR p.source = $source)"
+_HEADED = "any(relation IN p.headed WHERE relation IN $relations)"
+_CARRIED = "COUNT { (p)-[:MENTIONS]->(x:Concept) WHERE x.kind IN $kinds }"
+_NAMED = "COUNT { MATCH (p)-[:MENTIONS]->(x:Concept) WHERE x.name IN $concepts RETURN DISTINCT x.name }"
 # enters at titles, conditions and concepts, follows the relation, keeps what has come the best way
 _REACHED = f"""
 CALL {{
     UNWIND $titles AS named
-    MATCH (:Document {{topic: named.topic}})<-[:PART_OF]-(p:Passage)
-    RETURN p, named.weight AS weight
+    MATCH (:Document {{topic: named[0]}})<-[:PART_OF]-(p:Passage)
+    RETURN p, named[1] AS weight
   UNION ALL
     UNWIND $conditions AS named
-    MATCH (:Condition {{name: named.name}})<-[:ABOUT]-(p:Passage)
-    RETURN p, named.weight AS weight
+    MATCH (:Condition {{name: named[0]}})<-[:ABOUT]-(p:Passage)
+    RETURN p, named[1] AS weight
   UNION ALL
     UNWIND $concepts AS name
     MATCH (:Concept {{name: name}})<-[:MENTIONS]-(p:Passage)
     RETURN p, 0.0 AS weight
 }}
 WITH p, max(weight) AS weight WHERE {_ALLOWED}
-WITH p, weight,
-    CASE WHEN any(relation IN p.headed WHERE relation IN $relations) THEN 1.0 ELSE 0.0 END AS headed,
-    COUNT {{ (p)-[:MENTIONS]->(x:Concept) WHERE x.kind IN $kinds }} AS carried,
-    COUNT {{ (p)-[:MENTIONS]->(x:Concept) WHERE x.name IN $concepts }} AS named
-WITH p, weight + $heading * headed + $concept * named
-    + $carrying * CASE WHEN carried > $enough THEN $enough ELSE carried END AS way
+WITH p, weight, {_CARRIED} AS carried
+WITH p, weight + CASE WHEN {_HEADED} THEN $heading ELSE 0.0 END
+    + $carrying * CASE WHEN carried > $enough THEN $enough ELSE carried END
+    + CASE WHEN $concepts = [] THEN 0.0 ELSE $concept * {_NAMED} END AS way
 ORDER BY way DESC, p.source, p.url, p.place LIMIT $count
 RETURN p
 """
@@ -70,10 +71,16 @@ _WORDS = "CALL db.index.fulltext.queryNodes($index, $words, {limit: $count}) YIE
 _CANDIDATES = f"""
 CALL {{ {{arms}} }}
 WITH p WHERE {_ALLOWED}
-RETURN p.id AS id, p.title AS title, p.source AS source, p.url AS url, p.place AS place,
-    p.conditions AS conditions, p.headed AS headed, p.head AS head, p.body AS body,
-    [(p)-[:MENTIONS]->(x:Concept) WHERE x.kind IN $kinds OR x.name IN $concepts | [x.kind, x.name]]
-    AS mentions
+WITH p, {_HEADED} AS headed, {_CARRIED} AS carried,
+    CASE WHEN $concepts = [] THEN 0 ELSE {_NAMED} END AS named,
+    [(p)-[:PART_OF]->(d:Document) | d.topic][0] AS topic
+ORDER BY p.source, p.url, p.place
+RETURN collect(p.id) AS ids, collect(p.group) AS groups, collect(headed) AS headed,
+    collect(carried) AS carried, collect(named) AS named, collect(p.head) AS heads,
+    collect(p.title_terms) AS title_terms, collect(p.body) AS bodies,
+    collect(reduce(best = 0.0, t IN [t IN $titles WHERE t[0] = topic | t[1]]
+        + [c IN $conditions WHERE c[0] IN p.conditions | c[1]] |
+        CASE WHEN t > best THEN t ELSE best END)) AS topics
 """
 _WITH_WORDS = _CANDIDATES.replace("{arms}", f"{_REACHED} UNION {_WORDS}")
 _WITHOUT_WORDS = _CANDIDATES.replace("{arms}", _REACHED)
@@ -100,18 +107,20 @@ class GraphSearch:
 
     def found(self, k: int) -> list[Found]:
         """Return the `k` best passages with their scores, the best first."""
-        lexical, aspect = (
-            sorted(set(tokens(text).split())) for text in (self.asked.question.text, self.asked.question.told)
-        )
-        state = read_state(self.connection, self.layout, [*lexical, *aspect])
-        if state is None or not state.passages:
-            return []
-        titles, conditions = self._names()
-        words = _query(state, lexical, aspect, self.condition, self.source)
+        words = scoring.Asked(self.asked.question, k, self.condition, self.source)
         rows = self.connection.read(
-            self.layout.cypher(_WITH_WORDS if words else _WITHOUT_WORDS),
-            titles=[{"topic": topic, "weight": weight} for topic, weight in titles.items()],
-            conditions=[{"name": name, "weight": weight} for name, weight in conditions.items()],
+            self.layout.cypher(_STATE),
+            tokens=[*words.terms, *words.told],
+            runs=list(self.asked.runs),
+            conditions=[plain(name) for name in self.asked.conditions],
+        )
+        if not rows or not rows[0]["meta"]["passages"]:
+            return []
+        state = _state(rows[0], self.connection, self.layout)
+        query = scoring.words_query(words, state, sharing_a_word=False)
+        row = self.connection.read(
+            self.layout.cypher(_WITH_WORDS if query else _WITHOUT_WORDS),
+            **self._entries(rows[0]),
             concepts=list(self.asked.concepts),
             relations=list(self.asked.relations),
             kinds=list(self.asked.kinds),
@@ -122,84 +131,51 @@ class GraphSearch:
             enough=ENOUGH,
             concept=CONCEPTS / max(1, len(self.asked.concepts)),
             index=self.layout.index("terms"),
-            words=words,
+            words=query,
             count=max(CANDIDATES, 4 * k),
-        )
-        # ties are put in the order of sources, urls and places, as everywhere
-        rows.sort(key=lambda row: (row["source"], row["url"], row["place"]))
-        signals = self._signals(rows, titles, conditions, lexical_scores_of(rows, (lexical, aspect), state))
-        scores = score(self.asked, signals)
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [(rows[i]["id"], float(scores[i])) for i in best]
-
-    def _names(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the titles and the conditions that the question names and the store holds, with weights."""
-        row = self.connection.read(
-            self.layout.cypher(_NAMED),
-            runs=list(self.asked.runs),
-            conditions=[plain(name) for name in self.asked.conditions],
         )[0]
-        held = {*row["titles"], *(c["topic"] for c in row["conditions"])}
-        weights = weigh_names(self.asked, held)
-        titles = {topic: weights[topic] for topic in row["titles"]}
-        conditions = {
-            c["name"]: ONLY_ABOUT * (1.0 if c["name"] in self.asked.conditions else weights[c["topic"]])
-            for c in row["conditions"]
-        }
-        return titles, conditions
+        scores = score(self.asked, _signals(row, words, state))
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Found(row["ids"][i], float(scores[i]), row["groups"][i]) for i in best]
 
-    def _signals(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        titles: Mapping[str, float],
-        conditions: Mapping[str, float],
-        words: Sequence[Any],
-    ) -> Signals:
-        topic_by_title = {row["title"]: titles.get(topic_of(row["title"]), 0.0) for row in rows}
-        share_by_title = {title: self.asked.question.share_of_title(title) for title in topic_by_title}
-        topic = [
-            max([topic_by_title[row["title"]], *(conditions.get(c, 0.0) for c in row["conditions"])])
-            for row in rows
+    def _entries(self, held: Mapping[str, Any]) -> dict[str, list[list[Any]]]:
+        """Return the titles and the conditions that the question names and the store holds, with weights."""
+        weights = weigh_names(self.asked, {*held["titles"], *(topic for _, topic in held["conditions"])})
+        conditions = [
+            [name, ONLY_ABOUT * (1.0 if name in self.asked.conditions else weights[topic])]
+            for name, topic in held["conditions"]
         ]
-        relations, kinds, concepts = (
-            set(self.asked.relations),
-            set(self.asked.kinds),
-            set(self.asked.concepts),
-        )
-        return Signals(
-            topic=np.array(topic, dtype=np.float32),
-            headed=np.array([not relations.isdisjoint(row["headed"]) for row in rows], dtype=bool),
-            carried=np.array([sum(kind in kinds for kind, _ in row["mentions"]) for row in rows], dtype=int),
-            named=np.array(
-                [len(concepts & {name for _, name in row["mentions"]}) for row in rows], dtype=int
-            ),
-            lexical=words[0],
-            aspect=words[1],
-            title=np.array([share_by_title[row["title"]] for row in rows], dtype=np.float32),
-        )
+        return {"titles": [[topic, weights[topic]] for topic in held["titles"]], "conditions": conditions}
 
 
-def lexical_scores_of(
-    rows: Sequence[Mapping[str, Any]], asked: Sequence[Sequence[str]], state: State
-) -> list[Any]:
-    """Return BM25 of the rows for several lists of terms."""
-    heads, bodies = [row["head"] for row in rows], [row["body"] for row in rows]
-    return [
-        lexical_scores(list(terms), heads, bodies, state) if terms else np.zeros(len(rows), dtype=np.float32)
-        for terms in asked
-    ]
+def _state(row: Mapping[str, Any], connection: Connection, layout: GraphLayout) -> State:
+    meta = row["meta"]
+    check_format(meta, layout, connection)
+    return State(
+        documents=meta["documents"],
+        passages=meta["passages"],
+        vectors=0,
+        head_terms=meta["head_terms"],
+        body_terms=meta["body_terms"],
+        signature=None,
+        counts=dict(row["counts"]),
+    )
 
 
-def _query(
-    state: State, lexical: Sequence[str], aspect: Sequence[str], condition: str | None, source: str | None
-) -> str:
-    """Return the query of the full-text index, of the rarest words; "" where none is known."""
-    boosts = dict.fromkeys(aspect, ASPECT_WEIGHT / LEXICAL_WEIGHT) | dict.fromkeys(lexical, 1.0)
-    known = sorted((t for t in boosts if state.counts.get(t)), key=lambda t: state.counts[t])[:_CLAUSES]
-    if not known:
-        return ""
-    words = " ".join(f"head:{t}^{2 * boosts[t]:g} body:{t}^{boosts[t]:g}" for t in known)
-    filters = [condition_token(condition)] if condition is not None else []
-    filters += [source_token(source)] if source is not None else []
-    # boosted by 0: what every candidate has is worth nothing
-    return " ".join([*(f"+filter:{token}^0" for token in filters), f"+({words})"])
+def _signals(row: Mapping[str, Any], asked: scoring.Asked, state: State) -> Signals:
+    words = scoring.Candidates(row["heads"], row["bodies"], row["title_terms"], None)
+    return Signals(
+        topic=np.array(row["topics"], dtype=np.float32),
+        headed=np.array(row["headed"], dtype=bool),
+        carried=np.array(row["carried"], dtype=np.int64),
+        named=np.array(row["named"], dtype=np.int64),
+        lexical=words.lexical(asked.terms, state),
+        aspect=words.lexical(asked.told, state),
+        title=_title_shares(row["heads"], row["title_terms"], set(asked.terms)),
+    )
+
+
+def _title_shares(heads: Sequence[str], counts: Sequence[int], wanted: set[str]) -> NDArray[np.float32]:
+    """``Question.share_of_title`` of every passage's title, whose terms lead its head."""
+    titles = [set(head.split()[:count]) for head, count in zip(heads, counts, strict=True)]
+    return np.array([len(t & wanted) / len(t) if t else 0.0 for t in titles], dtype=np.float32)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dallm.knowledge.duplicates import Held, bands_of
+from dallm.knowledge.duplicates import Held
 from dallm.knowledge.graph.model import (
     CONCEPT_KINDS,
     CONDITION,
@@ -20,12 +21,13 @@ from dallm.knowledge.passage import Document
 from dallm.knowledge.stores.base import Known, Written
 from dallm.knowledge.stores.neo4j.graph_schema import LABEL_OF_KIND, GraphLayout
 from dallm.knowledge.stores.neo4j.rows import (
+    condition_token,
     document_id,
-    passage_row,
     passages_with,
     plain,
     source_token,
     token_count,
+    tokens,
 )
 from dallm.knowledge.stores.neo4j.writing import HELD, NotPreparedError
 
@@ -54,7 +56,7 @@ MATCH (d:Document {id: row.document})
 CREATE (p:Passage)-[:PART_OF]->(d) SET p = row
 """
 _CONDITIONS = "UNWIND $rows AS row MERGE (c:Condition {id: row.id}) ON CREATE SET c = row"
-_CONCEPTS = "UNWIND $rows AS row MERGE (x:Concept {id: row.id}) ON CREATE SET x = row SET x:%s"
+_CONCEPTS = "UNWIND $rows AS row MERGE (x:Concept {id: row.id}) ON CREATE SET x = row, x:%s"
 _ABOUT = """
 UNWIND $rows AS row
 MATCH (p:Passage {id: row[0]})
@@ -124,14 +126,15 @@ class GraphWriting:
             return written
         replaced = [_id(n) for n in nodes if (n.source, n.url) in held]
         stale = self._delete(replaced)
-        self._create(nodes)
-        self._count(nodes, stale, documents=len(nodes) - len(replaced))
+        rows = _passages(nodes)
+        self._create(nodes, rows)
+        self._count(nodes, rows, stale, documents=len(nodes) - len(replaced))
         return written
 
     def remove(self, ids: Sequence[str]) -> int:
         """Remove documents with their passages and return how many there were."""
         stale = self._delete(ids)
-        self._count([], stale, documents=-self._gone)
+        self._count([], [], stale, documents=-self._gone)
         return self._gone
 
     def _run(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -161,9 +164,8 @@ class GraphWriting:
         self._gone = int(self._run(_DELETE_DOCUMENTS, ids=ids)[0]["n"])
         return stale
 
-    def _create(self, nodes: Sequence[DocumentNode]) -> None:
+    def _create(self, nodes: Sequence[DocumentNode], rows: Sequence[Mapping[str, Any]]) -> None:
         self._run(_CREATE_DOCUMENTS, rows=[_document(n) for n in nodes])
-        rows = _passages(nodes)
         for some in _chunks(rows, _ROWS):
             self._run(_CREATE_PASSAGES, rows=some)
         parts = [(row["id"], p) for row, p in zip(rows, (p for n in nodes for p in n.passages), strict=True)]
@@ -197,11 +199,15 @@ class GraphWriting:
                 self._run(_CONCEPTS % label, rows=rows)
 
     def _count(
-        self, nodes: Sequence[DocumentNode], stale: Sequence[Mapping[str, Any]], *, documents: int
+        self,
+        nodes: Sequence[DocumentNode],
+        new: Sequence[Mapping[str, Any]],
+        stale: Sequence[Mapping[str, Any]],
+        *,
+        documents: int,
     ) -> None:
         """Keep relations, terms and totals in step with the passages."""
         self._relate(nodes, stale)
-        new = _passages(nodes)
         changes: Counter[str] = passages_with(new)
         changes.subtract(passages_with(stale))
         for rows in _chunks([[term, n] for term, n in changes.items() if n], 10 * _ROWS):
@@ -261,12 +267,26 @@ def _document(node: DocumentNode) -> dict[str, Any]:
 
 
 def _passages(nodes: Sequence[DocumentNode]) -> list[dict[str, Any]]:
-    bands = iter(bands_of([p.text for n in nodes for p in n.passages]))
-    return [
-        passage_row(n.passage(p), p.place, (), next(bands), p.twin or None) | {"headed": list(p.headed)}
-        for n in nodes
-        for p in n.passages
-    ]
+    return [_passage(n, p) for n in nodes for p in n.passages]
+
+
+def _passage(node: DocumentNode, part: PassageNode) -> dict[str, Any]:
+    shown = asdict(node.passage(part))
+    row = {name: plain(value) if isinstance(value, str) else value for name, value in shown.items()}
+    row |= {name: [plain(text) for text in row[name]] for name in ("authors", "conditions")}
+    return row | {
+        "id": f"{_id(node)}-{part.place}",
+        "document": _id(node),
+        "place": part.place,
+        "head": tokens(f"{node.title} {part.section}"),
+        "title_terms": token_count(tokens(node.title)),
+        "body": tokens(part.text),
+        "filter": " ".join([source_token(node.source), *map(condition_token, part.conditions)]),
+        "bands": " ".join(f"{band:08x}" for band in part.bands),
+        "headed": list(part.headed),
+        "twin": part.twin or None,
+        "group": part.twin or part.sha256,
+    }
 
 
 def _id(node: DocumentNode) -> str:
