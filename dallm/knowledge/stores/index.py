@@ -240,7 +240,9 @@ def read_vectors(db: sqlite3.Connection, ids: NDArray[np.int64]) -> NDArray[np.f
     for sha256, blob in db.execute("select sha256, vector from vectors"):
         if matrix is None:
             matrix = np.zeros((len(ids), len(blob) // 4), dtype=np.float32)
-        matrix[places.get(sha256, [])] = np.frombuffer(blob, dtype="<f4")
+        vector = np.frombuffer(blob, dtype="<f4")
+        for row in places.get(sha256, ()):
+            matrix[row] = vector
     return matrix
 
 
