@@ -18,7 +18,7 @@ from dallm.cli.evaluate_retrieval import evaluate_retrieval as command
 from dallm.cli.guard import GuardedGroup
 from dallm.errors import KnowledgeWarning, SourceError, UserError
 from dallm.evaluation.questions import read_questions
-from dallm.evaluation.retrieval import distinct_documents, evaluate_retrieval
+from dallm.evaluation.retrieval import ARMS, distinct_documents, evaluate_retrieval
 from dallm.evaluation.retrieval_measures import (
     bootstrap_means,
     interval,
@@ -197,6 +197,17 @@ def test__evaluate__graph_store__is_the_graph_arm(pages, tmp_path):
         report = evaluate_retrieval(store, frame())
     assert report.arms == ("graph",)
     assert "one way" in report.not_run["dense"]
+
+
+def test__evaluate__neo4j_vector__ranks_as_the_local_store(pages, neo4j_server, neo4j_namespace):
+    access = {"user": neo4j_server.user, "password": neo4j_server.password}
+    with dallm.open_store(
+        neo4j_server.uri, namespace=neo4j_namespace, encoder=WordCounts(), **access
+    ) as store:
+        there = evaluate_retrieval(pages, frame(), ARMS[:3], store=store)
+    here = evaluate_retrieval(pages, frame(), ARMS[:3], encoder=WordCounts())
+    assert there.arms == here.arms == ARMS[:3]
+    assert there.ranks["rank"].tolist() == here.ranks["rank"].tolist()
 
 
 def test__evaluate__several_right_documents__recall_is_their_share(pages):
