@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
+from wiki_server import Wiki, article, serve_wiki
 
 import dallm
 from dallm.cli.guard import GuardedGroup
@@ -350,3 +352,31 @@ def test__command__table3_offline__primer_alone_with_what_did_not_run(tmp_path):
     assert table["not_run"].notna().sum() == 1
     assert (table["answered"].dropna() == 5).all()
     assert (table["completeness"].dropna() > 0.7).all()
+
+
+def test__command__table3_wikipedia_and_saved_pages__reads_each_source_once(tmp_path):
+    wiki = Wiki()
+    lead = "is a lung or lobe that has collapsed."
+    wiki.add("Atelectasis", article("Atelectasis", lead, "<p>A mucus plug causes atelectasis.</p>"))
+    (tmp_path / "saved").mkdir()
+    shutil.copy(Path(__file__).parent / "pages" / "radiopaedia_article.html", tmp_path / "saved")
+    app = typer.Typer(cls=GuardedGroup)
+    app.add_typer(reproduce, name="reproduce")
+    app.command("other")(lambda: None)
+    with serve_wiki(wiki) as server:
+        arguments = ["reproduce", "table3", "--lexical", "--stores", "local,networkx"]
+        arguments += ["--wikipedia-url", server.url]
+        arguments += ["--radiopaedia-pages", str(tmp_path / "saved"), "--cache", str(tmp_path / "cache")]
+        done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+        asked = [request for request in server.requests if request.params.get("action") == "parse"]
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "table3.csv")
+    both = table[table["sources"] == "Wikipedia + Radiopaedia"]
+    assert set(zip(both["hits"], both["store"], strict=True)) == {
+        (hits, store) for hits in ("first", "page") for store in ("local", "networkx")
+    }
+    assert both["not_run"].isna().all()
+    assert len(asked) == 1  # whatever the number of stores and of kinds of hits
+    page = (tmp_path / "out" / "answers.md").read_text(encoding="utf-8")
+    assert "CC BY-SA 4.0" in page
+    assert "CC BY-NC-SA" in page
