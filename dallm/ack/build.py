@@ -75,7 +75,7 @@ def build_ack(
     asked = check_queries(queries)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise UserError(f"k is the number of passages, 1 or more; got {k!r}.")
-    who = _engine(engine)
+    who = engine_of(engine)
     covered = _covered(store, listed)
     _warn_of_gaps([condition for condition in listed if condition not in covered], covered)
     answers = []
@@ -85,7 +85,7 @@ def build_ack(
                 question = query.question(condition)
                 hits = _hits(store, question, condition, k) if condition in covered else []
                 reason = "" if condition in covered else f"the store holds nothing on {condition}"
-                answers.append(_answer(condition, query, question, who.answer(question, hits), reason))
+                answers.append(cited_answer(condition, query, question, who.answer(question, hits), reason))
                 step(f"{condition}, {query.id}")
     return Ack(answers, who.name, who.model)
 
@@ -118,7 +118,8 @@ def _hits(store: KnowledgeStore, question: str, condition: str, k: int) -> list[
     return sorted(found, key=rank, reverse=True)[:k]
 
 
-def _engine(engine: Engine | str | None) -> Engine:
+def engine_of(engine: Engine | str | None) -> Engine:
+    """Return the engine meant: one given, one by its name, or the extractive one."""
     if engine is None or isinstance(engine, str):
         from dallm.engines.factory import engine as make_engine
 
@@ -129,7 +130,10 @@ def _engine(engine: Engine | str | None) -> Engine:
     return engine
 
 
-def _answer(condition: str, query: ExpertQuery, question: str, given: KnowledgeAnswer, reason: str) -> Answer:
+def cited_answer(
+    condition: str, query: ExpertQuery, question: str, given: KnowledgeAnswer, reason: str
+) -> Answer:
+    """Return an engine's answer with the passages that it cites, numbered from 1; `reason` if there is none."""
     text = given.text.strip()
     if not text:
         return Answer(condition, query.id, query.group, question, "", (), reason or NO_SUPPORT)

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dallm.ack.build import _answer as cited_answer
-from dallm.ack.build import _engine as engine_of
+from dallm.ack.build import cited_answer, engine_of
 from dallm.ack.queries import ExpertQuery
 from dallm.engines.base import Engine
 from dallm.errors import UserError

@@ -80,7 +80,10 @@ class KnowledgeStore(Protocol):
     def search(
         self, query: str, k: int = 4, condition: str | None = None, source: str | None = None
     ) -> list[Hit]:
-        """Return the `k` best passages, the best first; fewer where there are no more."""
+        """Return the `k` best passages, the best first; fewer where there are no more.
+
+        Stores that rank by several arms take ``arm="lexical"`` and ``arm="dense"`` for one alone.
+        """
         ...
 
     def manifest(self) -> pd.DataFrame:
