@@ -80,7 +80,7 @@ class SentenceBert:
         self._segment = weights["embeddings.token_type_embeddings.weight"][0]
         low = getattr(torch, self.precision)
         layers = range(int(config["num_hidden_layers"]))
-        self._layers = [_layer(weights, f"encoder.layer.{i}.", low) for i in layers]
+        self.layers = [_layer(weights, f"encoder.layer.{i}.", low) for i in layers]
 
     def encode(self, sentences: list[str], /, *, show_progress_bar: bool = False) -> NDArray[np.float32]:
         """Return unit vectors, shape ``(len(sentences), dimension)``; a long text is cut at the limit."""
@@ -127,7 +127,7 @@ class SentenceBert:
             x + self._segment, (width,), table["LayerNorm.weight"], table["LayerNorm.bias"], self._epsilon
         )
         seen = mask[:, None, None, :]
-        for layer in self._layers:
+        for layer in self.layers:
             x = self._through(layer, x, seen)
         kept = mask[:, :, None].to(x.dtype)
         return functional.normalize((x * kept).sum(1) / kept.sum(1), dim=1)
