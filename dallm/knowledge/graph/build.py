@@ -203,12 +203,16 @@ def _stands(name: str, text: str) -> bool:
 
 def _not_own(found: Iterable[Mention], passage: Passage) -> Iterator[Mention]:
     """Leave out what the passage is about: that atelectasis comes with atelectasis says nothing."""
-    title = topic_of(passage.title)
-    names = {name for condition in passage.conditions for name in condition_names(condition)}
+    own = {topic_of(passage.title), *(topic for c in passage.conditions for topic in _topics(c))}
     for mention in found:
         topic, condition = _meant(mention.name)
-        if topic != title and mention.name not in names and condition not in passage.conditions:
+        if topic not in own and condition not in passage.conditions:
             yield mention
+
+
+@functools.lru_cache(maxsize=4096)
+def _topics(condition: str) -> tuple[str, ...]:
+    return tuple(map(topic_of, condition_names(condition)))
 
 
 @functools.lru_cache(maxsize=4096)

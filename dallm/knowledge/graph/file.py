@@ -81,14 +81,18 @@ class GraphFile:
             graph = self._read_file()
             generation, records, end = self._read_journal()
             # the file may be written anew between the two, which takes the journal's lines in
-            if generation is None or generation <= self._generation:
-                if self.stamp()[0] != before[0]:
-                    continue
-                if generation != self._generation:
+            ahead = generation is not None and generation > self._generation
+            if not ahead and self.stamp()[0] == before[0]:
+                if generation != self._generation:  # left by a kill: the file has these batches already
                     records, end = [], 0
                 self._read_to = end
                 return graph, records, before
-        raise StoreError(f"The file {str(self.path)!r} changes too fast to be read; try again.")
+            time.sleep(0.01)
+        raise StoreError(
+            f"The journal {str(self.journal)!r} goes with another state of {str(self.path)!r} than the one "
+            "found. Put the file of that state back, or remove the journal and ingest again: what is held "
+            "already is passed over."
+        )
 
     def append(self, record: dict[str, Any]) -> Stamp:
         """Save one batch: a line of the journal, on the disk when this returns. Call it within `writing`."""
