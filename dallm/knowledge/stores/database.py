@@ -30,7 +30,8 @@ create table if not exists passages (
     id integer primary key, document integer not null references documents (id) on delete cascade,
     place integer not null, section text not null, text text not null, conditions text not null,
     sha256 text not null, head blob not null, body blob not null, twin text);
-create index if not exists passages_by_document on passages (document);
+create index if not exists passages_by_place on passages (document, place);
+create index if not exists passages_by_conditions on passages (conditions);
 create index if not exists passages_by_sha256 on passages (sha256);
 create table if not exists vectors (
     id integer primary key, sha256 text not null unique, vector blob not null);

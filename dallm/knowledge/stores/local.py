@@ -170,8 +170,9 @@ class LocalStore(StoreHandle):
 
     def conditions(self) -> tuple[str, ...]:
         """Return the conditions that at least one passage is about, in alphabetical order."""
-        listings = self._query("select distinct conditions from passages")
-        return tuple(sorted({name for (listed,) in listings for name in json.loads(listed)}))
+        self._open()
+        with self._lock, self._told():
+            return tuple(sorted(rows.conditions(self._db)))
 
     def passages(self, condition: str | None = None) -> Iterator[Passage]:
         """Yield every passage, or those about one condition, in the order of sources, urls and places.
@@ -278,9 +279,7 @@ class LocalStore(StoreHandle):
         # a connection of its own: it reads one state to its end, and holds one passage at a time
         with closing(connect(self.path, read_only=True)) as db:
             db.execute("begin")
-            for passage in rows.stream(db):
-                if wanted is None or wanted in passage.conditions:
-                    yield passage
+            yield from rows.stream(db, wanted)
 
     def _current_index(self, *, dense: bool) -> index.SearchIndex:
         """The index of the state that is being read; vectors may be left out where they are not wanted."""

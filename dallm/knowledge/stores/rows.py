@@ -121,9 +121,23 @@ def fetch(db: sqlite3.Connection, ids: Sequence[int]) -> list[tuple[Passage, str
     return [found[i] for i in ids]
 
 
-def stream(db: sqlite3.Connection) -> Iterator[Passage]:
-    """Yield every passage in the order of sources, urls and places."""
-    for row in db.execute(f"{SELECT} order by d.source, d.url, p.place"):
+def conditions(db: sqlite3.Connection) -> set[str]:
+    """Return every condition that a passage is about."""
+    return {
+        name for (told,) in db.execute("select distinct conditions from passages") for name in _listed(told)
+    }
+
+
+def stream(db: sqlite3.Connection, condition: str | None) -> Iterator[Passage]:
+    """Yield the passages about a condition, or all, in the order of sources, urls and places."""
+    # the documents in their order, and each one's passages in theirs: nothing is sorted
+    sql = f"select {_COLUMNS} from documents d cross join passages p on p.document = d.id"
+    told: list[str] = []
+    if condition is not None:
+        listings = db.execute("select distinct conditions from passages").fetchall()
+        told = [json.dumps([listing for (listing,) in listings if condition in _listed(listing)])]
+        sql += " where p.conditions in (select value from json_each(?))"
+    for row in db.execute(f"{sql} order by d.source, d.url, p.place", told):
         yield passage_of(row)
 
 

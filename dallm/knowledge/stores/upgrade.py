@@ -13,12 +13,15 @@ _BATCH = 1_000
 
 
 def upgrade(db: sqlite3.Connection, to: str) -> None:
-    """Add what the first format lacks, links between near-duplicates, in one transaction."""
+    """Add what the first format lacks, links between near-duplicates and indexes, in one transaction."""
     db.execute("begin immediate")
     try:
         found = db.execute("select value from meta where key = 'format'").fetchone()
         if found == (FIRST,):  # another process may have been faster
             db.execute("alter table passages add column twin text")
+            db.execute("drop index if exists passages_by_document")
+            db.execute("create index passages_by_place on passages (document, place)")
+            db.execute("create index passages_by_conditions on passages (conditions)")
             db.execute(links.TABLE)
             _link_all(db)
             stamp = secrets.token_hex(8)
