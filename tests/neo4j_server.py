@@ -75,9 +75,9 @@ dbms.ssl.policy.bolt.private_key=private.key
 dbms.ssl.policy.bolt.public_certificate=public.crt
 dbms.ssl.policy.bolt.client_auth=NONE
 """
-# Waits for the end of the tests' process, however it comes, and then ends the server: its input is a pipe
-# that closes with that process.
-WATCH = 'cat >/dev/null; kill -9 "$1" 2>/dev/null'
+# Waits for the end of the tests' process, however it comes, then ends the server and removes its folder: its
+# input is a pipe that closes with that process.
+WATCH = 'cat >/dev/null; kill -9 "$1" 2>/dev/null; rm -rf "$2"'
 
 
 class NoServerError(Exception):
@@ -231,7 +231,7 @@ class JarServer(OwnServer):
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         self._watch = subprocess.Popen(
-            ["sh", "-c", WATCH, "watch", str(self._process.pid)],
+            ["sh", "-c", WATCH, "watch", str(self._process.pid), str(self._home)],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
