@@ -133,7 +133,7 @@ def engine_of(engine: Engine | str | None) -> Engine:
 def cited_answer(
     condition: str, query: ExpertQuery, question: str, given: KnowledgeAnswer, reason: str
 ) -> Answer:
-    """Return an engine's answer with the passages that it cites, numbered from 1; `reason` if there is none."""
+    """Return an engine's answer with the passages that it cites, numbered from 1, or why there is none."""
     text = given.text.strip()
     if not text:
         return Answer(condition, query.id, query.group, question, "", (), reason or NO_SUPPORT)
