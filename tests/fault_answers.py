@@ -192,9 +192,16 @@ def _sentences(text: str) -> tuple[tuple[str, str, int], ...]:
     return tuple((sentence, sentence.casefold(), at) for sentence, at in found if sentence)
 
 
+@lru_cache(maxsize=512)
+def _folded(text: str) -> str:
+    return text.casefold()
+
+
 def _found(name: str, wanted: Mapping[str, Any], text: str) -> tuple[Any, str, int]:
     kinds, levels = _kinds(wanted), [level for level in wanted.get("enum", ()) if isinstance(level, str)]
     sought = name.casefold()
+    if sought not in _folded(text):
+        return None, "", 0
     for sentence, folded, at in _sentences(text):
         where = folded.find(sought)
         if where < 0 or _OPEN.search(sentence):
