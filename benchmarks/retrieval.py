@@ -15,7 +15,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,18 @@ import pandas as pd
 
 import dallm
 from dallm.knowledge import ranking
-from dallm.knowledge.lexical import Bm25
 from dallm.knowledge.stores.local import LocalStore
 
 DEPTH = 60
+WEIGHTS = {
+    "LEXICAL_WEIGHT": (0.0, 0.2, 0.4, 0.6),
+    "ASPECT_WEIGHT": (0.0, 0.3, 0.45, 0.8),
+    "TITLE_WEIGHT": (0.0, 0.1, 0.3),
+}
 
 
 def main() -> int:
-    """Print recall@4 and MRR@10 of every arm, and of the fused arm over its weights."""
+    """Print recall@4 and MRR@10 of every arm, and of the fused arm with one weight changed at a time."""
     root = os.environ.get("DALLM_REAL_DATA")
     if not root:
         print("DALLM_REAL_DATA is not set: nothing to measure.", file=sys.stderr)
@@ -55,45 +58,37 @@ def main() -> int:
 
 
 def _measure(path: Path, questions: pd.DataFrame) -> None:
-    print(f"{'arm':<34}{'recall@4':>10}{'MRR@10':>10}{'ms/query':>10}")
-    with LocalStore(path, encoder=None) as store:
-        _row("lexical", store, questions)
+    print(f"{'arm':<44}{'recall@4':>10}{'MRR@10':>10}{'ms/query':>10}")
     with LocalStore(path) as store:
-        # the encoder's time is not the store's: every question is encoded once and kept
-        kept: dict[str, np.ndarray] = {}
-        encode: Callable[[list[str]], np.ndarray] = store._encoded
-
-        def remembered(texts: list[str]) -> np.ndarray:
-            for text in texts:
-                if text not in kept:
-                    kept[text] = encode([text])[0]
-            return np.array([kept[text] for text in texts])
-
-        store._encoded = remembered  # type: ignore[method-assign]
-        for text in questions.question:
-            store.search(text, k=1)
-        default = ranking.LEXICAL_WEIGHT
-        for weight in (0.0, 0.1, 0.2, 0.3, 0.4, 0.6):
-            ranking.LEXICAL_WEIGHT = weight
-            mark = " (default)" if weight == default else ""
-            _row("dense" if not weight else f"fused, lexical weight {weight}{mark}", store, questions)
-        ranking.LEXICAL_WEIGHT = default
-        for head in (1.0, 2.0, 3.0, 4.0):
-            Bm25.HEAD_WEIGHT, store._index = head, None
-            _row(f"fused, title and headings x {head:g}", store, questions)
+        # the encoder's time is not the store's: every question is encoded beforehand
+        store.prepare(questions.question)
+        for arm in ("lexical", "dense", "fused"):
+            _row(arm, store, questions, arm)
+        chosen = {name: getattr(ranking, name) for name in WEIGHTS}
+        for name, others in WEIGHTS.items():
+            for weight in others:
+                setattr(ranking, name, weight)
+                _row(
+                    f"fused, {name.lower().replace('_', ' ')} {weight} (chosen: {chosen[name]})",
+                    store,
+                    questions,
+                )
+            setattr(ranking, name, chosen[name])
+    with LocalStore(path, encoder=None) as store:
+        _row("without an encoder", store, questions)
 
 
-def _row(label: str, store: LocalStore, questions: pd.DataFrame) -> None:
+def _row(label: str, store: LocalStore, questions: pd.DataFrame, arm: str = "fused") -> None:
     ranks, times = [], []
     for question, document in zip(questions.question, questions.document, strict=True):
         began = time.perf_counter()
-        hits = store.search(question, k=DEPTH)
+        hits = store.search(question, k=DEPTH, arm=arm)
         times.append(time.perf_counter() - began)
         documents = list(dict.fromkeys(hit.passage.url for hit in hits))
         ranks.append(documents.index(document) + 1 if document in documents else np.inf)
     rank = np.array(ranks)
     mrr = np.where(rank <= 10, 1 / rank, 0).mean()
-    print(f"{label:<34}{(rank <= 4).mean():>10.3f}{mrr:>10.3f}{1000 * np.median(times):>10.2f}", flush=True)
+    print(f"{label:<44}{(rank <= 4).mean():>10.3f}{mrr:>10.3f}{1000 * np.median(times):>10.2f}", flush=True)
 
 
 def _name(title: str, text: str) -> str:

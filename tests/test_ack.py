@@ -192,10 +192,10 @@ def test__answer__no_heading_promises_signs__takes_sentences_that_hold_several()
 def test__build_ack__page_on_a_rarer_kind__goes_after_the_condition_itself(tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
-    text = "Symptoms most common in this pneumonia are cough and fever."
+    text = "The symptoms most common in this pneumonia are fever, cough, pain and fatigue."
     (notes / "rare.md").write_text(f"# Eosinophilic pneumonia\n\n## Symptoms\n\n{text}\n")
     (notes / "own.md").write_text(
-        "# Pneumonia\n\n## Symptoms\n\nFever, chills and cough are common symptoms.\n"
+        "# Pneumonia\n\n## Presentation\n\nSymptoms such as chills and rigors come on within hours.\n"
     )
     with LocalStore(tmp_path / "s", encoder=None) as made:
         dallm.ingest(made, dallm.Folder(notes))
