@@ -34,6 +34,9 @@ SPECIAL = ("quota", "cut_body", "error_200", "no_choices", "html", "not_json")
 NONE_LEFT = ("fences",)
 """Faults after which nothing has to be asked again."""
 
+FIELDS = ("indication", "history", "technique", "comparison", "findings", "impression", "report")
+"""Report fields to look for where nothing is fenced."""
+
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\d)[^.!?\n]*)*[.!?]?")
 _DENIED = re.compile(
     r"\b(?:no|not|without|denies|denied|absent|negative for|free of|normal|resolved)\b", re.I
@@ -42,17 +45,23 @@ _OPEN = re.compile(
     r"\b(?:possible|possibly|probable|may|might|suspected|questionable|cannot exclude)\b", re.I
 )
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
-_KEY = re.compile(r"\bcase[ _-]?(?:key|id)?\W{1,4}([0-9A-Za-z][\w-]{2,})", re.I)
+_KEY = re.compile(r"\bcase(?:[ _-]?(?:key|id))?\W{1,4}((?=[\w-]*\d)[0-9A-Za-z][\w-]{2,})", re.I)
 _PASSAGE = re.compile(r"^\W{0,3}\[(\d+)\]\s*(.*)$", re.M)
-_NUMBERED = re.compile(r"^\s*(\d+)[.)]\s+([^:\n]+?)\s*:", re.M)
+_NUMBERED = re.compile(r"^\s*(\d+)[.)]\s+([^:\n]+?)\s*(?::|\(|$)", re.M)
+_LIST = re.compile(r"^features\b[^\n]*$", re.M | re.I)
+_FENCED = re.compile(r"^<<<(.+) (\S+)\n(.*?)\n\2 \1>>>$", re.M | re.S)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks for, as far as an answer needs it."""
+    """What a request asks for, as far as an answer needs it.
+
+    `text` is the message with the case, `parts` what is fenced in it (all of it where nothing is), by field.
+    """
 
     row: str
     text: str
+    parts: tuple[tuple[str, str], ...]
     prompt: str
     schema: Mapping[str, Any] | None
     tool: str
@@ -67,7 +76,7 @@ def asked(body: Mapping[str, Any]) -> Asked:
     """Read a chat request.
 
     The row is the case that it speaks of, whichever attempt it is: the key that the prompt names, else the
-    digest-like text of the last message before the first answer of the assistant.
+    end of the last message before the first answer of the assistant.
     """
     messages: Sequence[Mapping[str, Any]] = body["messages"]
     first = next((i for i, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
@@ -75,7 +84,9 @@ def asked(body: Mapping[str, Any]) -> Asked:
     schema, tool = _schema(body)
     key = _KEY.search(text)
     row = key.group(1) if key else text[-400:]
-    return Asked(row, text, "\n".join(_content(message) for message in messages[:first]), schema, tool)
+    parts = tuple((name, inner) for name, _, inner in _FENCED.findall(text)) or (("", text),)
+    prompt = "\n".join(_content(message) for message in messages[:first])
+    return Asked(row, text, parts, prompt, schema, tool)
 
 
 def _content(message: Mapping[str, Any]) -> str:
@@ -103,15 +114,22 @@ def right(ask: Asked) -> str:
     """Return the right answer: JSON by its schema, or numbered lines, or a sentence with its citation."""
     if ask.schema is not None:
         return json.dumps(value_of(ask), ensure_ascii=False)
-    numbered = _NUMBERED.findall(ask.prompt)
+    numbered = _NUMBERED.findall(_after_heading(ask.prompt))
     if not numbered:
         return _cited(ask)
-    lines = []
+    lines = [f"case {ask.row}"]
     for number, name in numbered:
-        cell = _cell(name, {}, ask.text, ())
+        cell = _cell(name, {}, ask.parts, ())
         said = {True: "True", False: "False", None: "not stated"}[cell["value"]]
-        lines.append(f'{number}. {name}: {said}, because "{cell["quote"]}"')
+        why = f', because "{cell["quote"]}" [{cell["field"]}]' if cell["quote"] else ""
+        lines.append(f"{number}. {name}: {said}{why}")
     return "\n".join(lines)
+
+
+def _after_heading(prompt: str) -> str:
+    """Return what follows the last heading of a list of features; rules before it may show such lines."""
+    headings = list(_LIST.finditer(prompt))
+    return prompt[headings[-1].end() :] if headings else prompt
 
 
 def value_of(ask: Asked) -> Any:
@@ -127,7 +145,7 @@ def _value(schema: Mapping[str, Any], name: str, ask: Asked) -> Any:
     if "object" in kinds:
         properties = schema.get("properties", {})
         if "value" in properties and "quote" in properties:
-            return _cell(name, properties, ask.text, tuple(properties))
+            return _cell(name, properties, ask.parts, tuple(properties))
         return {key: _value(inner, key, ask) for key, inner in properties.items()}
     if "array" in kinds:
         return [_value(schema.get("items", {"type": "integer"}), name, ask)]
@@ -159,16 +177,22 @@ def _cited(ask: Asked) -> str:
     return f"{sentence.group(0).strip() if sentence else 'See'} [{passage.group(1)}]"
 
 
-def _cell(name: str, properties: Mapping[str, Any], text: str, keys: Sequence[str]) -> dict[str, Any]:
+Parts = tuple[tuple[str, str], ...]
+
+
+def _cell(name: str, properties: Mapping[str, Any], parts: Parts, keys: Sequence[str]) -> dict[str, Any]:
     wanted = properties.get("value", {"type": "boolean"})
-    value, sentence, at = _found(name.replace("_", " "), wanted, text)
+    value, sentence, named = None, "", ""
+    for part, text in parts:
+        value, sentence, at = _found(name.replace("_", " "), wanted, text)
+        if value is not None:
+            named = part or max(FIELDS, key=lambda field: text.rfind(field, 0, at))
+            break
     known = value is not None
-    fields = [f for f in properties.get("field", {}).get("enum", ()) if isinstance(f, str) and f]
-    named = max(fields, key=lambda f: text.rfind(f, 0, at), default="report") if known else None
     full = {
         "value": value,
         "quote": sentence if known else None,
-        "field": named,
+        "field": named if known else None,
         "rationale": "The sentence says so." if known else "The report does not speak of it.",
         "basis": "report" if known else "neither",
     }
@@ -204,7 +228,7 @@ def _found(name: str, wanted: Mapping[str, Any], text: str) -> tuple[Any, str, i
         return None, "", 0
     for sentence, folded, at in _sentences(text):
         where = folded.find(sought)
-        if where < 0 or _OPEN.search(sentence):
+        if where < 0:
             continue
         if levels:
             level = next((level for level in levels if level.casefold() in folded), None)
