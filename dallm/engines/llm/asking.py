@@ -1,0 +1,183 @@
+"""One job from its first request to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dallm.engines.llm.clients.faults import FormError, without_user
+from dallm.engines.llm.jobs import Job, Outcome
+from dallm.engines.llm.retry import Course
+from dallm.engines.llm.wire import AnswerError, CallError, Form, Reply
+from dallm.errors import BudgetError, EngineError
+
+if TYPE_CHECKING:
+    from dallm.engines.llm.gateway import Gateway
+
+T = TypeVar("T")
+
+_FORMS: tuple[Form, ...] = ("json_schema", "tool", "template")
+_ALONE_S = 0.35  # how long the first call of all goes alone: a wrong key is told sooner than an answer comes
+
+
+class _GivenUpError(Exception):
+    """A call came to nothing."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+
+class _Asking:
+    """One job under way."""
+
+    def __init__(self, gateway: Gateway, job: Job[Any]) -> None:
+        self.gateway, self.job = gateway, job
+        self.request = job.request
+        self.attempts = 0
+        self.reply: Reply | None = None
+
+    def outcome(self, value: Any = None, **failure: Any) -> Outcome[Any]:
+        return Outcome(
+            self.job.key, value, self.reply, attempts=self.attempts, request=self.request, **failure
+        )
+
+    async def answer(self) -> Reply:
+        """Return the server's answer to the request, after as many attempts as it takes."""
+        gateway = self.gateway
+        course = Course(gateway.standing, gateway.tries, gateway.patience_s)
+        again = False
+        while True:
+            self._fit_form()
+            try:
+                return await self._attempt(course.failures + course.refusals, again=again)
+            except FormError as error:
+                if _next_form(error.form, gateway.refused_forms) is None:
+                    raise EngineError(
+                        f"{gateway.client.model} at {_address(gateway)}: {error.detail}."
+                    ) from None
+                gateway.refused_forms.add(error.form)
+                wait: float | None = 0.0
+            except CallError as error:
+                wait = course.wait_after(error, gateway.client.model, _address(gateway))
+                if wait is None:
+                    raise _GivenUpError(error.kind, error.detail) from None
+            again = True
+            if wait:
+                await asyncio.sleep(wait)
+
+    def _fit_form(self) -> None:
+        """Ask in a form that the server has not refused."""
+        form = self.request.form
+        if form not in self.gateway.refused_forms:
+            return
+        other = _next_form(form, self.gateway.refused_forms)
+        if other is None:
+            raise EngineError(f"{self.gateway.client.model} takes none of the forms {', '.join(_FORMS)}.")
+        make = self.job.in_form
+        self.request = make(other) if make is not None else replace(self.request, form=other)
+
+    async def _attempt(self, failures: int, *, again: bool) -> Reply:
+        gateway, limiter = self.gateway, self.gateway.limiter
+        reservation = await self._enter(again=again)
+        alone = None
+        if not limiter.opened:
+            alone = asyncio.get_running_loop().call_later(_ALONE_S, limiter.open)
+        started = time.monotonic()
+        try:
+            call_id = (
+                gateway.ledger.intend(self.request, self.job.key) if gateway.ledger is not None else None
+            )
+            self.attempts += 1
+            try:
+                reply = await gateway.client.send(self.request)
+            except CallError as error:
+                if gateway.ledger is not None:
+                    gateway.ledger.failed(call_id, error.kind)
+                if gateway.budget is not None:
+                    gateway.budget.settle(reservation, None)
+                self._tell_limiter(error, started)
+                raise
+            cost = gateway.budget.settle(reservation, reply) if gateway.budget is not None else None
+            if gateway.ledger is not None:
+                gateway.ledger.done(call_id, reply, cost, failures)
+            gateway.standing.answered()
+            limiter.succeeded(reply.usage.read + reply.usage.written)
+            return reply
+        finally:
+            if alone is not None:
+                alone.cancel()
+            limiter.leave()
+
+    async def _enter(self, *, again: bool) -> Any:
+        """Pass the gate, with what the call may cost set aside."""
+        gateway, limiter = self.gateway, self.gateway.limiter
+        while True:
+            await limiter.enter(again=again)
+            if gateway.budget is None:
+                return None
+            try:
+                return gateway.budget.reserve(self.request)
+            except BudgetError as error:
+                limiter.leave()
+                if not limiter.in_flight:
+                    raise _GivenUpError("budget", str(error)) from None
+                again = True
+                await limiter.one_left()  # what it set aside may turn out to be more than it needed
+            except BaseException:
+                limiter.leave()
+                raise
+
+    def _tell_limiter(self, error: CallError, started: float) -> None:
+        limiter = self.gateway.limiter
+        if error.kind in ("rate_limit", "overloaded", "timeout"):
+            limiter.refused(started, wait_s=error.retry_after_s)
+        elif error.retry_after_s is not None:
+            limiter.pause(error.retry_after_s)
+        if error.may_pass and error.kind != "connection":
+            limiter.open()
+
+
+async def ask(
+    gateway: Gateway, job: Job[T], on_reply: Callable[[Job[T], T, Reply], object] | None
+) -> Outcome[T]:
+    """Return what becomes of a job: asked, read, and asked once more if it could not be read.
+
+    Raises
+    ------
+    EngineError
+        If no other job can succeed either.
+    """
+    asking = _Asking(gateway, job)
+    fault: AnswerError | None = None
+    try:
+        asking.reply = await asking.answer()
+        try:
+            value = job.read(asking.reply)
+        except AnswerError as first:
+            fault = first
+            asking.request = job.again(asking.request, asking.reply, first)
+            asking.reply = await asking.answer()
+            value = job.read(asking.reply)
+    except AnswerError as second:
+        return asking.outcome(error=str(second), kind="unreadable", fault=second)
+    except _GivenUpError as given_up:
+        return asking.outcome(error=given_up.detail, kind=given_up.kind, fault=fault)
+    if on_reply is not None:
+        on_reply(job, value, asking.reply)
+    return asking.outcome(value)
+
+
+def _next_form(form: Form, refused: set[Form]) -> Form | None:
+    """The next form to ask in; None after the last."""
+    if form not in _FORMS:
+        return None
+    later = _FORMS[_FORMS.index(form) + 1 :]
+    return next((other for other in later if other not in refused), None)
+
+
+def _address(gateway: Gateway) -> str:
+    return ", ".join(without_user(address) for address in gateway.client.endpoints) or "its endpoint"

@@ -1,0 +1,1 @@
+"""Clients of chat models: one attempt per call, every failure a `CallError`."""
