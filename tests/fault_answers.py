@@ -46,8 +46,10 @@ _OPEN = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _KEY = re.compile(r"\bcase(?:[ _-]?(?:key|id))?\W{1,4}((?=[\w-]*\d)[0-9A-Za-z][\w-]{2,})", re.I)
+_OWN_KEY = re.compile(r"\bcase ([0-9a-f]{12})\b")
 _PASSAGE = re.compile(r"^\W{0,3}\[(\d+)\]\s*(.*)$", re.M)
-_NUMBERED = re.compile(r"^\s*(\d+)[.)]\s+([^:\n]+?)\s*(?::|\(|$)", re.M)
+_NUMBERED = re.compile(r"^\s*(\d+)[.)]\s+([^:\n]+?)\s*(?::\s*(.*))?$", re.M)
+_UNIT = re.compile(r"number in ([^,/]+?)(?:,| /|$)")
 _LIST = re.compile(r"^features\b[^\n]*$", re.M | re.I)
 _FENCED = re.compile(r"^<<<(.+) (\S+)\n(.*?)\n\2 \1>>>$", re.M | re.S)
 
@@ -82,7 +84,7 @@ def asked(body: Mapping[str, Any]) -> Asked:
     first = next((i for i, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
     text = _content(messages[max(0, first - 1)])
     schema, tool = _schema(body)
-    key = _KEY.search(text)
+    key = _OWN_KEY.search(text) or _KEY.search(text)
     row = key.group(1) if key else text[-400:]
     parts = tuple((name, inner) for name, _, inner in _FENCED.findall(text)) or (("", text),)
     prompt = "\n".join(_content(message) for message in messages[:first])
@@ -118,9 +120,17 @@ def right(ask: Asked) -> str:
     if not numbered:
         return _cited(ask)
     lines = [f"case {ask.row}"]
-    for number, name in numbered:
-        cell = _cell(name, {}, ask.parts, ())
-        said = {True: "True", False: "False", None: "not stated"}[cell["value"]]
+    for number, name, offered in numbered:
+        unit = _UNIT.search(offered)
+        levels = [level.strip(" {}") for level in offered.split("/")]
+        wanted: dict[str, Any] = {"type": ["boolean", "null"]}
+        if unit:
+            wanted = {"type": ["number", "null"]}
+        elif "True" not in levels and len(levels) > 1:
+            wanted = {"enum": levels}
+        value = _cell(name, {"value": wanted}, ask.parts, ())
+        cell = value | {"value": "not stated" if value["value"] is None else value["value"]}
+        said = f"{cell['value']:g} {unit[1]}" if unit and value["value"] is not None else str(cell["value"])
         why = f', because "{cell["quote"]}" [{cell["field"]}]' if cell["quote"] else ""
         lines.append(f"{number}. {name}: {said}{why}")
     return "\n".join(lines)

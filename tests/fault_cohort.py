@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from fault_server import FaultServer
 
 import dallm
 
@@ -97,6 +100,27 @@ def run(base_url: str, cache: str, n: int, **options: Any) -> dallm.Augmented:
     """Fill the cohort by the engine at an address."""
     engine = dallm.engine("openai:tiny", base_url=base_url, api_key=KEY, cache=cache, **options)
     return dallm.fill_values(cohort(n), FEATURES, engine=engine)
+
+
+def start(server: FaultServer, cache: Path, n: int, out: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start such a run in a process of its own; `out` appears when it is done."""
+    task = {"base_url": server.base_url, "cache": str(cache), "n": n, "out": str(out), "options": options}
+    return subprocess.Popen([sys.executable, str(Path(__file__).resolve()), json.dumps(task)])
+
+
+def kill_at(
+    process: subprocess.Popen[bytes], server: FaultServer, answered: int, wait_s: float = 120.0
+) -> None:
+    """End a run by SIGKILL when the server has answered for so many rows."""
+    until = time.monotonic() + wait_s
+    while server.stats()["answered"] < answered:
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"the run ended ({process.returncode}) before {answered} rows were answered")
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    while server.stats()["now"]:
+        time.sleep(0.005)
 
 
 def main() -> None:
