@@ -68,7 +68,7 @@ class MadeUp:
 
 def sources(version: int = 0) -> list[MadeUp]:
     """Several sources, which are written in turn; the last nearly repeats some of the first."""
-    return [*(MadeUp(f"part {n}", 24, version) for n in range(8)), MadeUp("copy", 6, like="part 0")]
+    return [*(MadeUp(f"part {n}", 12, version) for n in range(8)), MadeUp("copy", 3, like="part 0")]
 
 
 def run(address: dict[str, Any], version: int, opened: Any) -> None:
