@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -437,14 +437,6 @@ def free_port() -> int:
             trial.bind(("127.0.0.1", port))
             return port
     raise NoServerError("no port of loopback is free")
-
-
-def wait_for(what: Callable[[], bool], seconds: float) -> None:
-    """Wait until something is so; fail the test where it takes too long."""
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 def own_server() -> OwnServer:

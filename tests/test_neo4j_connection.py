@@ -14,7 +14,8 @@ import pytest
 from neo4j_server import free_port
 
 from dallm.errors import StoreError
-from dallm.knowledge.stores.neo4j.connection import Connection, resolve_address
+from dallm.knowledge.stores.neo4j.address import resolve_address
+from dallm.knowledge.stores.neo4j.connection import Connection
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +143,7 @@ def test__open__tls_where_none_is_spoken__says_which_scheme_to_write(scheme):
 
 def test__open__certificate_signed_by_the_server__needs_the_scheme_that_takes_it(neo4j_server):
     if not neo4j_server.speaks_tls:
-        pytest.skip("the server has no certificate (openssl is not installed)")
+        pytest.skip("this server is not known to take TLS (a given one, or openssl is not installed)")
     rest = neo4j_server.uri.partition("://")[2]
     with pytest.raises(StoreError, match=r"certificate .* write neo4j\+ssc://"):
         Connection(f"neo4j+s://{rest}", **neo4j_server.options)

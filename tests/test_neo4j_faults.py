@@ -7,13 +7,14 @@ import multiprocessing
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import ingesting
 import pytest
-from neo4j_server import OwnServer, wait_for
+from neo4j_server import OwnServer
 
 import dallm
 from dallm.errors import StoreError
@@ -214,6 +215,14 @@ class Signal(ingesting.DigestEncoder):
         if not self._left:
             self.reached.set()
         return super().encode(sentences)
+
+
+def wait_for(what: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so; fail the test where it takes too long."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.05)
 
 
 def disturbed(server: OwnServer, namespace: str, disturb: Any) -> Any:

@@ -12,7 +12,7 @@ from dallm.errors import StoreError, did_you_mean
 if TYPE_CHECKING:
     from neo4j import Driver
 
-    from dallm.knowledge.stores.neo4j.connection import Address
+    from dallm.knowledge.stores.neo4j.address import Address
 
 _START = "Start it (docker compose up -d starts the one of compose.yaml)"
 
