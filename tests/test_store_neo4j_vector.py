@@ -7,7 +7,6 @@ import pickle
 import random
 import threading
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from dallm.knowledge.lexical import term_ids
 from dallm.knowledge.passage import Document, Section
 from dallm.knowledge.stores.base import KnowledgeStore, Written
 from dallm.knowledge.stores.local import LocalStore
-from dallm.knowledge.stores.neo4j import searching
+from dallm.knowledge.stores.neo4j import searching, vector
 from dallm.knowledge.stores.neo4j.rows import passages_with
 from dallm.knowledge.stores.neo4j.vector import Neo4jVectorStore
 
@@ -109,11 +108,12 @@ def test__search__same_content__ranks_as_the_local_store(tmp_path, open_store, e
     with LocalStore(tmp_path / "s", encoder=encoder()) as local:
         for held in (local, store):
             held.write(documents[:100])
+            held.embed_missing()  # the vector index covers these, not yet the others
             held.write(documents[100:])
             held.remove(documents[7].source, [documents[7].url])
         assert list(store.passages()) == list(local.passages())
         assert store.manifest().equals(local.manifest())
-        for _ in range(8):
+        for _ in range(5):
             chosen = questions.choice(documents)
             query = " ".join(questions.sample(chosen.sections[0].text.split(), 5))
             for options in (
@@ -171,15 +171,14 @@ def test__search__condition_and_source__filter_before_ranking(open_store):
         store.search("mucus", source="note5")
 
 
-@pytest.mark.parametrize(
-    "query", ['"', "AND OR NOT *", "a" * 100_000, "(x:y)^2~ \\ %", "/.*/ && || ! {a TO b} [a]", "\ud800", " "]
-)
-def test__search__lucene_characters__are_text_only(open_store, query):
+def test__search__lucene_characters__are_text_only(open_store):
+    odd = ['"', "AND OR NOT *", "a" * 100_000, "(x:y)^2~ \\ %", "/.*/ && || ! {a TO b} [a]", "\ud800", " "]
     store = open_store()
-    assert store.search(query) == []
+    assert store.search(odd[0]) == []
     store.write([page("a", "Mucus blocks a bronchus.")])
-    assert store.search(query) == []
-    assert urls(store, f"{query} mucus") == ["a"]
+    for query in odd:
+        assert store.search(query) == []
+        assert urls(store, f"{query} mucus") == ["a"]
 
 
 def test__search__thousands_of_words__are_taken(open_store):
@@ -290,6 +289,7 @@ def counts_are_right(store: Neo4jVectorStore) -> bool:
     state = store._state()
     assert terms == dict(passages_with(nodes))
     assert (state.passages, state.documents) == (len(nodes), len(store.manifest()))
+    assert state.fresh == store._read("MATCH (p:Fresh) RETURN count(p) AS n")[0]["n"]
     assert state.vectors == sum("embedding" in node or "blank" in node for node in nodes)
     assert state.head_terms == sum(len(node["head"].split()) for node in nodes)
     return state.body_terms == sum(len(node["body"].split()) for node in nodes)
@@ -306,7 +306,21 @@ def test__embed_missing__lexical_store_with_an_encoder__is_encoded(open_store):
     assert dense.embed_missing() == len(distinct)
     assert dense.has_dense
     assert dense.embed_missing() == 0
+    assert dense._state().fresh == 0
     assert counts_are_right(dense)
+
+
+def test__write__many_new_vectors__are_covered_by_the_index_in_few_pieces(open_store, monkeypatch):
+    monkeypatch.setattr(vector, "_COVER", 25)
+    store, documents = open_store(WordEncoder()), made_up_documents(40, sections=1)
+    fresh = []
+    for start in range(0, 40, 10):
+        store.write(documents[start : start + 10])
+        fresh.append(store._state().fresh)
+        assert len(store.search("anything", k=100)) == start + 10
+    assert fresh == [10, 20, 0, 10]
+    store.remove(documents[35].source, [documents[35].url])
+    assert counts_are_right(store)
 
 
 def test__open__other_encoder__is_refused_with_the_remedy(open_store):
@@ -374,9 +388,9 @@ def test__open__names_of_another_program__are_refused(neo4j_server, open_store, 
 
 
 @pytest.mark.parametrize("namespace", ["", "1a", "a-b", "a b", "a`) DETACH DELETE n //", "ä", "a" * 61, 5])
-def test__open__bad_namespace__is_refused(neo4j_server, namespace):
+def test__open__bad_namespace__is_refused_before_connecting(namespace):
     with pytest.raises(UserError, match="is no name"):
-        Neo4jVectorStore(neo4j_server.uri, namespace=namespace, encoder=None)
+        Neo4jVectorStore("neo4j://localhost:1", namespace=namespace, encoder=None)
 
 
 def test__clear__two_namespaces_and_foreign_nodes__removes_its_own_only(
@@ -453,6 +467,7 @@ def test__neo4jvector__of_others__searches_our_indexes(neo4j_server, open_store,
             page("b", "Fluid lies around the lung.", title="Effusion"),
         ]
     )
+    store.embed_missing()  # as an ingest does at its end
     for search_type in ("vector", "hybrid"):
         theirs = Neo4jVector.from_existing_index(
             Theirs(),
@@ -482,9 +497,3 @@ def test__search__nodes_that_another_program_put_under_our_label__are_passed_ove
         vector=vector,
     )
     assert urls(store, "mucus", k=5) == ["a"]
-
-
-def test__write__nothing_changed_on_the_local_disk(open_store, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    open_store().write([page("a", "Mucus.")])
-    assert list(Path(tmp_path).iterdir()) == []

@@ -3,6 +3,10 @@
 Everything carries the namespace in its name: ``Dallm_<namespace>_Passage`` and so on for labels,
 ``dallm_<namespace>_vector`` and so on for indexes. Whatever else the database holds is neither read nor
 changed.
+
+The vector index is made of one part per transaction that wrote to it, and a search looks through every part.
+So a passage with a new vector is labelled ``Fresh`` first, where searches compare it one by one; thousands of
+them become ``Vector``, which the index covers, in one transaction.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from dallm.knowledge.stores.neo4j.connection import Connection
 
 FORMAT = 1
 _NAMESPACE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
-_LABELS = ("Passage", "Document", "Term", "Meta")
-_LABEL = re.compile(rf":({'|'.join(_LABELS)})\b")
+_KINDS = ("Passage", "Document", "Term", "Meta")
+_LABEL = re.compile(rf":({'|'.join((*_KINDS, 'Vector', 'Fresh'))})\b")
 _POPULATED_S = 600
 _RACES = 10
 
@@ -58,7 +62,7 @@ class Layout:
             )
 
     def label(self, kind: str) -> str:
-        """Return the label of a kind of node: Passage, Document, Term or Meta."""
+        """Return the label of a kind of node: Passage (also Vector, or Fresh), Document, Term or Meta."""
         return f"Dallm_{self.namespace}_{kind}"
 
     def index(self, kind: str) -> str:
@@ -74,9 +78,9 @@ class Layout:
         """Kind, label and properties of every index, by its name; constraints have one each."""
         passage, document = self.label("Passage"), self.label("Document")
         return {
-            self.index("vector"): ("VECTOR", passage, ("embedding",)),
+            self.index("vector"): ("VECTOR", self.label("Vector"), ("embedding",)),
+            self.index("keyword"): ("FULLTEXT", self.label("Vector"), ("text",)),
             self.index("terms"): ("FULLTEXT", passage, ("head", "body", "filter", "bands")),
-            self.index("keyword"): ("FULLTEXT", passage, ("text",)),
             self.index("passage_id"): ("RANGE", passage, ("id",)),
             self.index("passage_sha256"): ("RANGE", passage, ("sha256",)),
             self.index("passage_group"): ("RANGE", passage, ("group",)),
@@ -105,6 +109,8 @@ class State(NamedTuple):
         Of the encoder that made the vectors.
     counts : mapping of str to int
         In how many passages a term stands, of those asked for.
+    fresh : int
+        Passages with a vector that the index does not cover yet.
     """
 
     documents: int
@@ -114,6 +120,7 @@ class State(NamedTuple):
     body_terms: int
     signature: Signature | None
     counts: Mapping[str, int]
+    fresh: int = 0
 
     def most(self, tokens: Iterable[str]) -> int:
         """Return how many passages can have all of these terms at most."""
@@ -148,6 +155,7 @@ def read_state(connection: Connection, layout: Layout, tokens: Iterable[str] = (
         body_terms=meta["body_terms"],
         signature=signature_of(meta),
         counts=dict(zip(rows[0]["terms"], rows[0]["counts"], strict=True)),
+        fresh=meta["fresh"],
     )
 
 
@@ -242,8 +250,8 @@ def prepare(connection: Connection, layout: Layout, dimension: int | None) -> No
     connection.write(
         layout.cypher(
             "MERGE (m:Meta {key: 'store'}) ON CREATE SET m.format = $format, m.kind = 'neo4j_vector', "
-            "m.version = 0, m.documents = 0, m.passages = 0, m.vectors = 0, m.head_terms = 0, "
-            "m.body_terms = 0"
+            "m.version = 0, m.documents = 0, m.passages = 0, m.vectors = 0, m.fresh = 0, "
+            "m.head_terms = 0, m.body_terms = 0"
         ),
         format=FORMAT,
     )
@@ -324,7 +332,7 @@ def _creation(name: str, kind: str, label: str, properties: tuple[str, ...], dim
 
 
 def _refuse_foreign_nodes(connection: Connection, layout: Layout) -> None:
-    for kind in _LABELS:
+    for kind in _KINDS:
         count = connection.read(layout.cypher(f"MATCH (n:{kind}) RETURN count(n) AS n"))[0]["n"]
         if count:
             raise StoreError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,34 @@ class Asked:
         return named + ((source_token(self.source),) if self.source is not None else ())
 
 
+class Scores(NamedTuple):
+    """What passages score: by meaning, by words, and whether they share a word with the question."""
+
+    meaning: Floats
+    words: Floats
+    sharing: NDArray[np.bool_]
+
+    @property
+    def total(self) -> Floats:
+        """The score that a search shows."""
+        return self.meaning + self.words
+
+    def most_elsewhere(self, near: int, told: int) -> float:
+        """Return about what a passage can score that is not among these.
+
+        Parameters
+        ----------
+        near : int
+            How many were chosen by meaning; others lie further away. 0 if meaning does not count.
+        told : int
+            How many were chosen by words; 0 if others share none. The index that chose them scores a little
+            otherwise, so the last quarter of them is taken for the limit.
+        """
+        meaning = np.sort(self.meaning)[-near] if near else 0.0
+        words = np.sort(self.words)[-max(1, 3 * told // 4)] if told else 0.0
+        return float(meaning + words)
+
+
 class Candidates:
     """Passages with what their scores are made of.
 
@@ -83,8 +112,8 @@ class Candidates:
         self._ids = [np.frombuffer(bytes.fromhex(" ".join(field)), dtype=">u4") for field in (heads, bodies)]
         self._rows = [np.repeat(np.arange(self._size), counts) for counts in self._lengths]
 
-    def scores(self, asked: Asked, state: State) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return a score per passage, and which of them share a word with the question.
+    def scores(self, asked: Asked, state: State) -> Scores:
+        """Return what the passages score.
 
         Parameters
         ----------
@@ -92,13 +121,17 @@ class Candidates:
         state : State
             With the counts of the terms asked for.
         """
+        none = np.zeros(self._size, dtype=np.float32)
         lexical = self.lexical(asked.terms, state)
         if asked.arm == "lexical":
-            return lexical, lexical > 0
+            return Scores(none, lexical, lexical > 0)
         if asked.arm == "dense" and self._cosines is not None:
-            return self._cosines, lexical > 0
+            return Scores(self._cosines, none, lexical > 0)
         aspect = self.lexical(asked.told, state) if asked.told else 0.0
-        return fuse(self._cosines, lexical, aspect, self._titles(asked)), lexical > 0
+        words = fuse(None if self._cosines is None else none, lexical, aspect, self._titles(asked))
+        # a weighted sum: the parts of it may be taken apart
+        meaning = none if self._cosines is None else fuse(self._cosines, none)
+        return Scores(meaning, words, lexical > 0)
 
     def lexical(self, terms: Sequence[str], state: State) -> Floats:
         """Return the scores that :class:`dallm.knowledge.lexical.Bm25` gives, shape ``(passages,)``."""
@@ -125,11 +158,6 @@ class Candidates:
             words = set(head.split()[:count])
             shares[i] = len(words & wanted) / len(words) if words else 0.0
         return shares
-
-
-def lexical_scores(terms: Sequence[str], heads: Sequence[str], bodies: Sequence[str], state: State) -> Floats:
-    """Return :meth:`Candidates.lexical` of passages of which nothing else is asked."""
-    return Candidates(heads, bodies, [0] * len(bodies), None).lexical(terms, state)
 
 
 def idf(term: str, state: State) -> float:

@@ -14,11 +14,13 @@ from dallm.knowledge.passage import Hit
 from dallm.knowledge.stores.neo4j.connection import Connection
 from dallm.knowledge.stores.neo4j.rows import SHOWN, passage_of
 from dallm.knowledge.stores.neo4j.schema import Layout, State
-from dallm.knowledge.stores.neo4j.scoring import Asked, Candidates, words_query
-from dallm.knowledge.stores.neo4j.scoring import lexical_scores as lexical_scores
+from dallm.knowledge.stores.neo4j.scoring import Asked, Candidates, Scores, words_query
 
-CANDIDATES = 100
+CANDIDATES = 50
 """Passages that each arm contributes at least."""
+
+MOST_CANDIDATES = 1_000
+"""Passages that an arm contributes at most, where fewer would give enough hits too."""
 
 EXACT = 2_000
 """Up to so many passages under a filter a cosine is computed for each; beyond, the vector index chooses."""
@@ -38,19 +40,26 @@ _FROM = {
     "filter": "CALL db.index.fulltext.queryNodes($terms_index, $filter, {limit: $all}) YIELD node AS p",
     "label": "MATCH (p:Passage)",
 }
+_FRESH = f"""
+CALL {{
+    MATCH (p:Fresh) WHERE {_ALLOWED}
+    WITH p ORDER BY {_COSINE} DESC LIMIT $count RETURN collect(p) AS fresh
+}}
+"""
 _WORDS = """
 CALL {
     CALL db.index.fulltext.queryNodes($terms_index, $words, {limit: $count}) YIELD node
     RETURN collect(node) AS second
 }
 """
+# one text per candidate: unpacking it costs a client far less than unpacking seven values
 _SCORED = """
 WITH size(first) AS near, size(second) AS told, first + second AS found
-UNWIND CASE WHEN near + told = 0 THEN [null] ELSE found END AS p
+UNWIND CASE WHEN size(found) = 0 THEN [null] ELSE found END AS p
 WITH DISTINCT near, told, CASE WHEN {allowed} THEN p END AS p
-RETURN near, told, collect(p.sha256) AS digests, collect(p.group) AS groups, collect(p.source) AS sources,
-    collect(p.head) AS heads, collect(p.title_terms) AS title_terms, collect(p.body) AS bodies,
-    {cosines} AS cosines
+RETURN near, told, {cosines} AS cosines,
+    collect(p.sha256 + '|' + p.group + '|' + toString(p.title_terms) + '|' + p.head + '|' + p.body
+        + '|' + p.source) AS texts
 """
 _MEMBERS = f"""
 MATCH (p:Passage) WHERE p.group IN $groups AND {_ALLOWED}
@@ -120,7 +129,9 @@ class Search:
         while self._total:
             first, deep = self._first(count)
             row = self._connection.read(
-                self._layout.cypher(_statement(first, self._dense, bool(self._words))),
+                self._layout.cypher(
+                    _statement(first, self._dense, bool(self._words), bool(self._state.fresh))
+                ),
                 **self._parameters,
                 count=count,
                 deep=deep,
@@ -129,15 +140,20 @@ class Search:
                 # what is asked about lies far from what is asked for: of that the index gives nearly nothing
                 self._index_fits = False
                 continue
-            found = self._ranked(row)
-            told_all = not self._dense and row["told"] < count
-            complete = count >= self._total if first in ("filter", "label") else self._bare and told_all
-            if complete or len(found) >= k:
-                return self._shown(found)
-            if told_all and not self._rest and not self._bare:
+            scores, found = self._ranked(row)
+            told_all = row["told"] < count
+            if not self._dense and told_all and not self._rest and not self._bare and len(found) < k:
                 self._rest = True  # those that share no word, after those that do
-            else:
-                count *= _WIDER
+                continue
+            complete = count >= self._total if first in ("filter", "label") else self._bare and told_all
+            near = min(row["near"], count, len(scores.total)) if self._dense else 0
+            enough = len(found) >= k and (
+                count >= MOST_CANDIDATES
+                or found[k - 1].score >= scores.most_elsewhere(near, 0 if told_all else row["told"])
+            )
+            if complete or enough:
+                return self._shown(found)
+            count *= _WIDER
         return []
 
     def _first(self, count: int) -> tuple[str, int]:
@@ -150,14 +166,19 @@ class Search:
         few = self._total <= EXACT if filtered else 2 * count >= self._total
         return everywhere if few or deep > _DEEPEST or not self._index_fits else "index", deep
 
-    def _ranked(self, row: Mapping[str, Any]) -> list[_Candidate]:
+    def _ranked(self, row: Mapping[str, Any]) -> tuple[Scores, list[_Candidate]]:
+        """Return the scores of all candidates, and those that are hits of their own, best first."""
+        fields = [text.split("|", 5) for text in row["texts"]]
+        digests, groups, title_terms, heads, bodies, sources = (
+            zip(*fields, strict=True) if fields else [()] * 6
+        )
         cosines = np.array(row["cosines"], dtype=np.float32) if self._dense else None
-        candidates = Candidates(row["heads"], row["bodies"], row["title_terms"], cosines)
-        scores, sharing = candidates.scores(self._asked, self._state)
-        listed = (row["groups"], row["digests"], row["sources"])
-        kept = np.flatnonzero(sharing) if self._bare else np.arange(len(scores))
-        ranked = [_Candidate(float(scores[i]), *(field[i] for field in listed)) for i in kept]
-        return _distinct(sorted(ranked, key=lambda one: (-one.score, one.source)))
+        candidates = Candidates(heads, bodies, [int(count) for count in title_terms], cosines)
+        scores = candidates.scores(self._asked, self._state)
+        kept = np.flatnonzero(scores.sharing) if self._bare else np.arange(len(fields))
+        totals = scores.total.tolist()
+        ranked = [_Candidate(totals[i], groups[i], digests[i], sources[i]) for i in kept]
+        return scores, _distinct(sorted(ranked, key=lambda one: (-one.score, one.source)))
 
     def _shown(self, found: Sequence[_Candidate]) -> list[Hit]:
         """Read the best; what ties is put in the order of sources, urls and places."""
@@ -183,7 +204,7 @@ class Search:
 
 
 @cache
-def _statement(first: str, dense: bool, words: bool) -> str:
+def _statement(first: str, dense: bool, words: bool, fresh: bool) -> str:
     if first == "index":
         chosen = f"{_FROM[first]} WHERE {_ALLOWED} WITH p LIMIT $count RETURN collect(p) AS first"
     elif first:
@@ -193,9 +214,12 @@ def _statement(first: str, dense: bool, words: bool) -> str:
         )
     else:
         chosen = "RETURN [] AS first"
+    # what the index does not cover yet; the other ways to choose see it anyway
+    newer = f"{_FRESH} WITH first + fresh AS first" if fresh and first == "index" else ""
     second = _WORDS if words else "WITH first, [] AS second"
     cosines = f"collect(CASE WHEN p IS NOT NULL THEN {_COSINE} END)" if dense else "[]"
-    return f"CALL {{ {chosen} }} {second} {_SCORED.format(allowed=_ALLOWED, cosines=cosines)}"
+    scored = _SCORED.format(allowed=_ALLOWED, cosines=cosines)
+    return f"CALL {{ {chosen} }} {newer} {second} {scored}"
 
 
 def _distinct(ranked: Sequence[_Candidate]) -> list[_Candidate]:

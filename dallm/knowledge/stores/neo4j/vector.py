@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _ENCODE_BATCH = 512
 _REMOVE_BATCH = 100
 _READ_BATCH = 50
+_COVER = 5_000  # passages that the vector index takes at a time, and waits for
 _T = TypeVar("_T")
 
 _MANIFEST = """
@@ -209,7 +210,12 @@ class Neo4jVectorStore(StoreHandle):
         if has_dense and arm != "lexical":
             with self._lock:  # an encoder need not stand several threads
                 vector = self._questions.of(asked.question, arm)
-        return Search(self._connection, self._layout, asked, state, vector).hits()
+        try:
+            return Search(self._connection, self._layout, asked, state, vector).hits()
+        except StoreError:
+            if self._state() is None:  # another process cleared it in this moment
+                return []
+            raise
 
     def prepare(self, queries: Sequence[str]) -> None:
         """Encode questions in one batch for the searches that follow; nothing is done without vectors."""
@@ -272,7 +278,11 @@ class Neo4jVectorStore(StoreHandle):
             return unchanged
         batch = self._batch(changed)
         dimension = batch.signature.dimension if batch.signature else None
-        return unchanged + self._in_transaction(lambda writing: writing.write(batch), dimension)
+        written = self._in_transaction(lambda writing: writing.write(batch), dimension)
+        state = self._state()
+        if state is not None and state.fresh >= _COVER:
+            self._cover()
+        return unchanged + written
 
     def remove(self, source: str, urls: Sequence[str]) -> int:
         """Remove documents with their passages and return how many there were."""
@@ -296,18 +306,21 @@ class Neo4jVectorStore(StoreHandle):
         return count
 
     def embed_missing(self) -> int:
-        """Encode the passages that have no vector yet and return how many; 0 without an encoder."""
+        """Encode the passages that have no vector yet and return how many; 0 without an encoder.
+
+        An ingest ends with it: what was written since is put into the vector index here, in one piece.
+        """
         self._writable()
-        state = self._state() if self._encoder.given else None
-        if state is None or state.vectors >= state.passages:
-            return 0
-        total = 0
-        while rows := self._read(_MISSING, count=_ENCODE_BATCH):
+        state, total = self._state(), 0
+        missing = self._encoder.given and state is not None and state.vectors < state.passages
+        while missing and (rows := self._read(_MISSING, count=_ENCODE_BATCH)):
             texts = texts_to_encode([passage_of(row["node"]) for row in rows], set())
             vectors = dict(zip(texts, self._encoded(list(texts.values())), strict=True))
             signature = self._encoder.signature()
             self._in_transaction(partial(_add_vectors, vectors, signature), signature.dimension)
             total += len(vectors)
+        if total or (state is not None and state.fresh):
+            self._cover()
         return total
 
     def origin(self, source: str) -> str | None:
@@ -384,6 +397,11 @@ class Neo4jVectorStore(StoreHandle):
             sha256: np.array(vector or np.zeros(signature.dimension), dtype=np.float32)
             for sha256, vector in zip(row["digests"], row["vectors"], strict=True)
         }
+
+    def _cover(self) -> None:
+        """Let the vector index cover what was written since it last did."""
+        while self._in_transaction(lambda writing: writing.cover(_COVER)):
+            pass
 
     def _remove(self, ids: Sequence[str]) -> int:
         if self._state() is None:

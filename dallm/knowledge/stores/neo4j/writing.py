@@ -40,7 +40,8 @@ HELD = (
 )
 _DELETE = """
 MATCH (d:Document)-[:DALLM_PASSAGE]->(p:Passage) WHERE d.id IN $ids
-WITH p, p {.head, .body, .filter, vector: p.embedding IS NOT NULL OR coalesce(p.blank, false)} AS row
+WITH p, p {.head, .body, .filter, vector: p.embedding IS NOT NULL OR coalesce(p.blank, false),
+    fresh: p:Fresh} AS row
 DETACH DELETE p RETURN row
 """
 _DELETE_DOCUMENTS = "MATCH (d:Document) WHERE d.id IN $ids DETACH DELETE d RETURN count(*) AS n"
@@ -52,7 +53,8 @@ CREATE (d)-[:DALLM_PASSAGE]->(p:Passage) SET p = row
 """
 _SET_VECTORS = """
 UNWIND range(0, size($ids) - 1) AS i
-MATCH (p:Passage {id: $ids[i]})
+MATCH (p:Passage {id: $ids[i]}) SET p:Fresh
+WITH p, i
 CALL db.create.setNodeVectorProperty(p, 'embedding', $vectors[i])
 RETURN count(*) AS n
 """
@@ -66,8 +68,14 @@ _DROP_TERMS = "MATCH (t:Term) WHERE t.id IN $ids AND t.passages <= 0 DETACH DELE
 _TOTALS = """
 MATCH (m:Meta {key: 'store'})
 SET m.documents = m.documents + $documents, m.passages = m.passages + $passages,
-    m.vectors = m.vectors + $vectors, m.head_terms = m.head_terms + $head_terms,
-    m.body_terms = m.body_terms + $body_terms
+    m.vectors = m.vectors + $vectors, m.fresh = m.fresh + $fresh,
+    m.head_terms = m.head_terms + $head_terms, m.body_terms = m.body_terms + $body_terms
+"""
+_COVER = """
+MATCH (p:Fresh) WITH p LIMIT $count REMOVE p:Fresh SET p:Vector
+WITH count(*) AS n
+MATCH (m:Meta {key: 'store'}) SET m.fresh = m.fresh - n
+RETURN n, m.fresh AS left
 """
 _SIGN = "MATCH (m:Meta {key: 'store'}) SET m.encoder = $encoder, m.probe = $probe"
 _ALIKE = """
@@ -168,7 +176,7 @@ class Writing:
     def remove(self, ids: Sequence[str]) -> int:
         """Remove documents with their passages and return how many there were."""
         gone, stale = self._delete(ids)
-        self._count([], stale, documents=-gone, vectors=0)
+        self._count([], stale, documents=-gone)
         return gone
 
     def add_vectors(self, vectors: Mapping[str, NDArray[np.float32]], signature: Signature) -> None:
@@ -176,7 +184,12 @@ class Writing:
         self._sign(signature)
         rows = self._run(_WITHOUT_VECTOR, digests=list(vectors))
         count = self._set_vectors([(row["id"], vectors[row["sha256"]]) for row in rows])
-        self._count([], [], documents=0, vectors=count)
+        self._count([], [], vectors=count)
+
+    def cover(self, most: int) -> bool:
+        """Let the vector index cover passages that it does not yet; return whether there are more."""
+        rows = self._run(_COVER, count=most)
+        return bool(rows[0]["n"] and rows[0]["left"] > 0)
 
     def _run(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         return self._tx.run(self._layout.cypher(statement), parameters).data()
@@ -242,22 +255,22 @@ class Writing:
         stale = [row["row"] for row in self._run(_DELETE, ids=ids)]
         return int(self._run(_DELETE_DOCUMENTS, ids=ids)[0]["n"]), stale
 
-    def _set_vectors(self, vectors: Sequence[tuple[str, NDArray[np.float32]]]) -> int:
-        """Give passages their vectors, by their ids, and return how many."""
+    def _set_vectors(self, vectors: Sequence[tuple[str, NDArray[np.float32]]]) -> tuple[int, int]:
+        """Give passages their vectors, by their ids; return how many, and how many of them are not zero."""
         for some in _chunks([(key, vector) for key, vector in vectors if vector.any()], _ROWS):
             self._run(_SET_VECTORS, ids=[key for key, _ in some], vectors=[v.tolist() for _, v in some])
         # an index of cosines takes no vector of length 0; the passage is found by its words
         if blank := [key for key, vector in vectors if not vector.any()]:
             self._run(_SET_BLANK, ids=blank)
-        return len(vectors)
+        return len(vectors), len(vectors) - len(blank)
 
     def _count(
         self,
         new: Sequence[Mapping[str, Any]],
         stale: Sequence[Mapping[str, Any]],
         *,
-        documents: int,
-        vectors: int,
+        documents: int = 0,
+        vectors: tuple[int, int] = (0, 0),
     ) -> None:
         """Keep the statistics that a search needs in step with the passages."""
         changes: Counter[str] = passages_with(new)
@@ -276,7 +289,8 @@ class Writing:
             _TOTALS,
             documents=documents,
             passages=len(new) - len(stale),
-            vectors=vectors - sum(1 for row in stale if row["vector"]),
+            vectors=vectors[0] - sum(1 for row in stale if row["vector"]),
+            fresh=vectors[1] - sum(1 for row in stale if row["fresh"]),
             **totals,
         )
 
