@@ -17,6 +17,7 @@ from dallm.engines.llm.listing import (
     feature_lines,
     numbered_lines,
     passages_text,
+    record_code,
     record_text,
 )
 from dallm.engines.llm.prompts import Template
@@ -129,6 +130,7 @@ class FillPrompt:
         last = self.used.render(
             "case",
             key=case_key(case),
+            code=record_code(case),
             record=record_text(case),
             infer=self.infer,
             form=self.form,

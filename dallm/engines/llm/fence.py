@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dallm.engines.base import Case
 
 _KEY_LENGTH = 12
+_CODE_LENGTH = 5  # every line that opens or closes a fence carries it: letters, for they cost few tokens
 # what a tokeniser may take for the frame of a chat, though it stands in the middle of a text
 _FRAME = re.compile(
     r"<(?=[|｜])"
@@ -54,27 +55,25 @@ def shown_name(name: str) -> str:
     return " ".join(re.sub(r"[<>]", "", safe_text(str(name)).replace("< ", "")).split())[:80] or "field"
 
 
-def code_for(texts: Iterable[str], length: int = _KEY_LENGTH) -> str:
-    """Return a code made from texts that stands in none of them.
+def code_for(texts: Iterable[str]) -> str:
+    """Return a code of five letters, made from texts, that stands in none of them.
 
-    The same texts always give the same code; who writes one of the texts cannot put its code into it.
+    The same texts always give the same code. Who writes one of them cannot put its code into it, for then
+    another one is chosen; so a marker that carries the code is none of theirs, however short it is.
+
+    Examples
+    --------
+    >>> code_for(["Clear lungs."]) == code_for(["Clear lungs."]) != code_for(["Clear lung."])
+    True
     """
-    listed = [str(text) for text in texts]
-    lowered = [text.casefold() for text in listed]
-    digest = hashlib.sha256()
-    for text in listed:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\x1f")
-    while True:
-        code = digest.hexdigest()[:length]
-        if not any(code in text for text in lowered):
-            return code
-        digest.update(b"again")
+    return _absent(texts, _letters)
 
 
 def case_key(case: Case) -> str:
     """Return the key of what a case shows, not of who it is; the model echoes it with its answer.
 
-    Twelve hexadecimal characters from report, row and units. Two cases that show the same share it.
+    Twelve hexadecimal characters from report, row and units, found in none of them. Two cases that show the
+    same share it.
 
     Examples
     --------
@@ -82,12 +81,17 @@ def case_key(case: Case) -> str:
     >>> case_key(one) == case_key(two) != case_key(Case("a", {"findings": "Not clear."}))
     True
     """
+    return _absent(case_texts(case), lambda digest: digest.hex()[:_KEY_LENGTH])
+
+
+def case_texts(case: Case) -> list[str]:
+    """Return all that a case brings into a prompt, in order."""
     parts: list[str] = []
     for name, text in case.report.items():
         parts += ["report", name, text]
     for name, value in case.row.items():
         parts += ["row", name, str(value), case.units.get(name, "")]
-    return code_for(parts)
+    return parts
 
 
 def fenced(label: str, text: str, code: str) -> str:
@@ -95,10 +99,27 @@ def fenced(label: str, text: str, code: str) -> str:
 
     Examples
     --------
-    >>> print(fenced("findings", "Clear lungs.", "3fa94c1200de"))
-    <<<findings 3fa94c1200de
+    >>> print(fenced("findings", "Clear lungs.", "qkzvt"))
+    <<<findings qkzvt
     Clear lungs.
-    3fa94c1200de findings>>>
+    qkzvt findings>>>
     """
     name = shown_name(label)
     return f"<<<{name} {code}\n{safe_text(text)}\n{code} {name}>>>"
+
+
+def _absent(texts: Iterable[str], spelt: Callable[[bytes], str]) -> str:
+    listed = [str(text) for text in texts]
+    lowered = [safe_text(text).casefold() for text in listed]
+    digest = hashlib.sha256()
+    for text in listed:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\x1f")
+    while True:
+        code = spelt(digest.digest())
+        if not any(code in text for text in lowered):
+            return code
+        digest.update(b"again")
+
+
+def _letters(digest: bytes) -> str:
+    return "".join(chr(ord("a") + byte % 26) for byte in digest[:_CODE_LENGTH])

@@ -8,7 +8,7 @@ from typing import Any
 
 from dallm.ack.ack import Ack, Answer
 from dallm.engines.base import Case, CellValue
-from dallm.engines.llm.fence import case_key, code_for, fenced, safe_text, shown_name
+from dallm.engines.llm.fence import case_texts, code_for, fenced, safe_text, shown_name
 from dallm.features import Feature
 from dallm.knowledge.passage import Hit
 
@@ -50,23 +50,28 @@ def numbered_lines(features: Sequence[Feature]) -> str:
 
 
 def record_text(case: Case) -> str:
-    """Return what a case shows, each part fenced with the case's key: measured values, then report fields.
+    """Return what a case shows, each part fenced, all with one code: measured values, then report fields.
 
     Examples
     --------
     >>> case = Case(7, {"findings": "Clear lungs."}, {"temp": 101.3}, {"temp": "degF"})
-    >>> print(record_text(case).replace(case_key(case), "KEY"))
-    <<<measured values KEY
+    >>> print(record_text(case).replace(record_code(case), "CODE"))
+    <<<measured values CODE
     temp: 101.3 degF
-    KEY measured values>>>
-    <<<findings KEY
+    CODE measured values>>>
+    <<<findings CODE
     Clear lungs.
-    KEY findings>>>
+    CODE findings>>>
     """
-    key = case_key(case)
-    parts = [fenced(ROW, "\n".join(row_lines(case)), key)] if case.row else []
-    parts += [fenced(name, text, key) for name, text in case.report.items()]
+    code = record_code(case)
+    parts = [fenced(ROW, "\n".join(row_lines(case)), code)] if case.row else []
+    parts += [fenced(name, text, code) for name, text in case.report.items()]
     return "\n".join(parts) or EMPTY_RECORD
+
+
+def record_code(case: Case) -> str:
+    """Return the code of the fences around a case's record."""
+    return code_for(case_texts(case))
 
 
 def row_lines(case: Case) -> list[str]:

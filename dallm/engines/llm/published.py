@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dallm.engines.base import Case
 from dallm.engines.llm.briefing import KNOWLEDGE_TOKENS, knowledge_text
 from dallm.engines.llm.fence import case_key, shown_name
-from dallm.engines.llm.listing import numbered_lines, record_text
+from dallm.engines.llm.listing import numbered_lines, record_code, record_text
 from dallm.engines.llm.prompts import Template
 from dallm.engines.llm.prompts import template as project_template
 from dallm.engines.llm.wire import Message
@@ -68,6 +68,7 @@ def published_messages(
             used.render(
                 "case",
                 key=case_key(case),
+                code=record_code(case),
                 record=record_text(case),
                 features=numbered_lines(features),
                 knowledge=briefing,
