@@ -68,8 +68,8 @@ class LangChainChat:
 
         if not isinstance(chat_model, BaseChatModel):
             raise UserError(
-                f"A LangChain chat model is wanted; got {type(chat_model).__name__}. For a server of your own "
-                "give a name and its address: dallm.engine('openai:model', base_url=...)."
+                f"A LangChain chat model is wanted; got {type(chat_model).__name__}. For a server of your own give "
+                "a name and its address: dallm.engine('openai:model', base_url=...)."
             )
         self.model = _name_of(chat_model)
         self.endpoints = endpoints_of(chat_model)
@@ -289,7 +289,7 @@ def _fault_of(error: Exception, request: Request, address: str) -> CallError | N
         return faults.FormError(request.form, "not implemented")
     if type(error).__module__.split(".")[0] in ("builtins", "dallm"):
         # LangChain says so of an error object, of empty choices, of a page that is no JSON
-        if isinstance(error, ValueError | TypeError | KeyError) and _from_provider(error):
+        if isinstance(error, ValueError | TypeError | LookupError) and _from_provider(error):
             return faults.of_status(200, lower, told, request, address=address)
         return None
     return faults.of_status(200, lower, told, request, address=address)
