@@ -7,9 +7,9 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from dallm.engines.base import CaseAnswer, Draft, Quote
+from dallm.engines.base import CaseAnswer
+from dallm.engines.plain import draft_to_plain, plain_to_draft
 from dallm.files import replacing
 
 _PART = 1_000  # cases a file
@@ -69,32 +69,12 @@ class Checkpoint:
 
     def _write(self, answers: list[CaseAnswer], start: int) -> None:
         lines = [json.dumps({"start": start})]
-        lines += [json.dumps([a.case_id, {n: _plain(d) for n, d in a.drafts.items()}]) for a in answers]
+        lines += [
+            json.dumps([a.case_id, {n: draft_to_plain(d) for n, d in a.drafts.items()}]) for a in answers
+        ]
         path = self.folder / f"{self.key[:16]}-{start:010d}.answers.gz"
         with replacing(path) as part:
             part.write_bytes(gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1))
-
-
-def _plain(draft: Draft) -> list[Any]:
-    quotes = [[q.quote, q.field, q.start, q.end, q.assertion, q.rule] for q in draft.quotes]
-    return [
-        draft.value,
-        draft.status,
-        draft.source,
-        draft.reason,
-        draft.rationale,
-        draft.confidence,
-        quotes,
-        draft.prompt_sha256,
-        draft.cached,
-    ]
-
-
-def _draft(plain: list[Any]) -> Draft:
-    value, status, source, reason, rationale, confidence, quotes, prompt, cached = plain
-    return Draft(
-        value, status, source, reason, rationale, confidence, tuple(Quote(*q) for q in quotes), prompt, cached
-    )
 
 
 def _read(path: Path) -> tuple[int, list[CaseAnswer]] | None:
@@ -104,7 +84,7 @@ def _read(path: Path) -> tuple[int, list[CaseAnswer]] | None:
         answers = []
         for line in lines[1:]:
             case_id, drafts = json.loads(line)
-            answers.append(CaseAnswer(case_id, {n: _draft(d) for n, d in drafts.items()}))
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+            answers.append(CaseAnswer(case_id, {n: plain_to_draft(d) for n, d in drafts.items()}))
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
         return None  # cut off in the middle of a write: the cases are simply asked again
     return start, answers
