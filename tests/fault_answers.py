@@ -313,6 +313,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 def _bent_words(kind: str, text: str) -> str:
     lines = text.split("\n")
     if kind == "duplicate_keys":
-        return "\n".join([*lines, lines[0].replace("True", "False").replace("not stated", "True")])
-    lines[0] = lines[0].split(":")[0] + (": NaN" if kind == "nan" else ": true/false")
+        head, _, said = lines[1].partition(": ")
+        return "\n".join([*lines, f"{head}: {'False' if said.startswith('True') else 'True'}"])
+    lines[1] = lines[1].split(":")[0] + (": NaN" if kind == "nan" else ": true/false")
     return "\n".join(lines)
