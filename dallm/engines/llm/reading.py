@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dallm.engines.base import Case
-from dallm.engines.llm.cell_answer import BASES, CellAnswer, FillError
+from dallm.engines.llm.cell_answer import CellAnswer as CellAnswer
+from dallm.engines.llm.cell_answer import FillError as FillError
 from dallm.engines.llm.fence import case_key
+from dallm.engines.llm.json_cells import cells_of
 from dallm.engines.llm.numbered import read_lines
-from dallm.engines.llm.stated import NotAValueError, value_of
+from dallm.engines.llm.reading_knowledge import read_citations as read_citations
+from dallm.engines.llm.reading_knowledge import read_features as read_features
 from dallm.engines.llm.strict_json import CutOffError, complete_members, holds_object, loads, without_thoughts
 from dallm.engines.llm.wire import AnswerError, Form, Reply
 from dallm.errors import did_you_mean
-from dallm.features import Feature, normalise_name
+from dallm.features import Feature
 
 _LISTED = 12  # names that a fault lists
 _KEY_LIKE = re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b", re.IGNORECASE)
@@ -182,7 +185,7 @@ def _from_json(
     if not isinstance(given, dict):
         raise FillError('the answer lacks the object "features"', "format", names)
     echoed = answer.get("case")
-    cells, faults, strangers = _cells(given, features)
+    cells, faults, strangers = cells_of(given, features)
     _check_case(_keys_in(echoed), cells, case, names)
     return _complete(cells, faults, features, strangers), len(strangers)
 
@@ -197,70 +200,13 @@ def _cut_off(error: CutOffError, features: Sequence[Feature], case: Case) -> Fil
     distinct = dict(given)
     if not distinct or len(distinct) < len(given):
         return FillError(str(error), "cut_off", names)
-    cells, _, _ = _cells(distinct, features)
+    cells, _, _ = cells_of(distinct, features)
     _check_case(_keys_in(dict(members).get("case")), cells, case, names)
     missing = [name for name in names if name not in cells]
     if not missing:
         return FillError(str(error), "cut_off", names)
     fault = f"the answer is cut off after {len(cells)} of {len(names)} features"
     return FillError(fault, "cut_off", missing, cells)
-
-
-def _cells(
-    given: Mapping[str, Any], features: Sequence[Feature]
-) -> tuple[dict[str, CellAnswer], dict[str, str], list[str]]:
-    """Cells and faults by feature, and the names that nobody asked for."""
-    cells: dict[str, CellAnswer] = {}
-    faults: dict[str, str] = {}
-    taken = _by_feature(given, features)
-    strangers = [key for key in given if key not in taken.values()] if len(given) > len(taken) else []
-    again = {normalise_name(key) for key in strangers}
-    for feature in features:
-        key = taken.get(feature.name)
-        if key is None:
-            continue
-        if again and feature.key in again:
-            faults[feature.name] = "stands there twice under names that mean the same"
-            continue
-        try:
-            cells[feature.name] = _cell(feature, given[key])
-        except NotAValueError as error:
-            faults[feature.name] = str(error)
-    return cells, faults, strangers
-
-
-def _by_feature(given: Mapping[str, Any], features: Sequence[Feature]) -> dict[str, str]:
-    """Which of the given names stands for which feature."""
-    taken = {feature.name: feature.name for feature in features if feature.name in given}
-    if len(taken) < len(features) and len(given) > len(taken):
-        spelt = {normalise_name(key): key for key in reversed(given) if key not in taken}
-        for feature in features:
-            if feature.name not in taken and feature.key in spelt:
-                taken[feature.name] = spelt[feature.key]
-    return taken
-
-
-def _cell(feature: Feature, given: Any) -> CellAnswer:
-    if not isinstance(given, dict):
-        if given is None:
-            return CellAnswer(None)
-        raise NotAValueError("has a value without quote and basis")
-    if "value" not in given:
-        raise NotAValueError("has no value")
-    try:
-        value = value_of(feature, given["value"])
-    except NotAValueError as error:
-        raise NotAValueError(f"has a value that {error}") from None
-    quote, field, rationale = given.get("quote"), given.get("field"), given.get("rationale")
-    basis = given.get("basis")
-    for said in (quote, field, rationale):
-        if said is not None and said.__class__ is not str:
-            raise NotAValueError("has a quote, field or rationale that is no text")
-    if basis not in BASES:
-        if value is not None and (basis is not None or not quote):
-            raise NotAValueError("has no basis")
-        basis = "neither" if value is None else "report"
-    return CellAnswer(value, quote or None, field or None, rationale or "", basis)
 
 
 def _keys_in(echoed: object) -> tuple[str, ...]:
