@@ -1,0 +1,1 @@
+"""Answers that arrived, kept on disk."""
