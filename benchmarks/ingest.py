@@ -1,9 +1,9 @@
 """What ingest costs beside the encoder, the first time and the second, and beside langchain-neo4j.
 
 In one run every way brings the same pages into an empty place with the same encoder, in turn, for several
-rounds. "rest" is what is not spent within the encoder, as a share of the encoder's seconds of the first time in
+rounds. "rest" is what is not spent within the encoder, over the encoder's seconds of the first time in
 the same round, so that other users of the machine blur it less. The pages are those under DALLM_REAL_DATA
-(medquad_chest). Neo4j is measured where NEO4J_URI (with NEO4J_USERNAME and NEO4J_PASSWORD) names a server; what
+(medquad_chest). Neo4j is measured where NEO4J_URI (NEO4J_USERNAME, NEO4J_PASSWORD) names a server; what
 is written there is removed again, nothing else is touched. langchain-neo4j gets the passages cut already. The
 first round warms the server up and is left out where there are several.
 
