@@ -42,7 +42,7 @@ COLLECT {
 """
 _ALLOWED = "($condition IS NULL OR $condition IN p.conditions) AND ($source IS NULL OR p.source = $source)"
 _HEADED = "any(relation IN p.headed WHERE relation IN $relations)"
-_CARRIED = "COUNT { (p)-[:MENTIONS]->(x:Concept) WHERE x.kind IN $kinds }"
+_CARRIED = "size([kind IN p.kinds WHERE kind IN $kinds])"
 _NAMED = "COUNT { MATCH (p)-[:MENTIONS]->(x:Concept) WHERE x.name IN $concepts RETURN DISTINCT x.name }"
 # enters at titles, conditions and concepts, follows the relation, keeps what has come the best way
 _REACHED = f"""

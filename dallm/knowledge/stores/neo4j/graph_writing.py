@@ -284,6 +284,8 @@ def _passage(node: DocumentNode, part: PassageNode) -> dict[str, Any]:
         "filter": " ".join([source_token(node.source), *map(condition_token, part.conditions)]),
         "bands": " ".join(f"{band:08x}" for band in part.bands),
         "headed": list(part.headed),
+        # what its relations say, so that counting does not visit every concept
+        "kinds": [mention.kind for mention in part.mentions if mention.kind in CONCEPT_KINDS],
         "twin": part.twin or None,
         "group": part.twin or part.sha256,
     }
