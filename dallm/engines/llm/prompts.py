@@ -51,6 +51,11 @@ class Template:
         """Names of its parts, in the order in which a prompt holds them."""
         return tuple(_description(self.name)["blocks"])
 
+    def variables(self, block: str) -> tuple[str, ...]:
+        """Return the names that a block may use; those that it must hold come first."""
+        wanted = _description(self.name)["blocks"][block]
+        return (*wanted.get("must", ()), *wanted.get("may", ()))
+
     def render(self, block: str, **variables: Any) -> str:
         """Fill one block.
 
