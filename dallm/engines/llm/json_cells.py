@@ -9,6 +9,8 @@ from dallm.engines.llm.cell_answer import BASES, Basis, CellAnswer
 from dallm.engines.llm.stated import NotAValueError, value_of
 from dallm.features import Feature, normalise_name
 
+_BASES: dict[str, Basis] = {basis: basis for basis in BASES}
+
 
 def cells_of(
     given: Mapping[str, Any], features: Sequence[Feature]
@@ -76,9 +78,9 @@ def _cell(feature: Feature, given: Any) -> CellAnswer:
     for said in (quote, field, rationale):
         if said is not None and said.__class__ is not str:
             raise NotAValueError("has a quote, field or rationale that is no text")
-    if basis not in BASES:
+    known = _BASES.get(basis) if isinstance(basis, str) else None
+    if known is None:
         if value is not None and (basis is not None or not quote):
             raise NotAValueError("has no basis")
-        basis = "neither" if value is None else "report"
-    known: Basis = basis
+        known = "neither" if value is None else "report"
     return CellAnswer(value, quote or None, field or None, rationale or "", known)

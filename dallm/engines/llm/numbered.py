@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from dallm.engines.llm.cell_answer import Basis, CellAnswer
@@ -89,7 +90,7 @@ def _items(text: str, names: tuple[str, ...]) -> Iterator[tuple[str, bool, str]]
     """Each line that begins with a number or a feature's name: the name, whether numbered, what follows."""
     heads = list(_head(names).finditer(text))
     starts = sorted({head.start() for head in heads} | {item.start() for item in _ITEM.finditer(text)})
-    ends = dict(zip(starts, [*starts[1:], len(text)], strict=True))
+    ends = dict(pairwise([*starts, len(text)]))
     named = {head.start(): head for head in heads}
     for start in starts:
         head = named.get(start)

@@ -25,7 +25,7 @@ _OBJECT = re.compile(r'\{\s*(?:["}]|$)')
 _SHAPE = ("case", "features", "value", "quote", "field", "rationale", "basis", "answer", "supported")
 _HALF_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _SPACE = re.compile(r"\s*")
-_WORD_CUT_OFF = re.compile(r"(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|\\u?[0-9a-fA-F]{0,3})\Z")
+_WORD_CUT_OFF = re.compile(r"(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|\.|[eE][+-]?)\Z")
 
 
 def loads(text: str) -> dict[str, Any]:
@@ -161,7 +161,11 @@ def _object_at(text: str, start: int) -> tuple[dict[str, Any], int]:
 
 def _is_cut_off(text: str, error: JSONDecodeError) -> bool:
     rest = text[error.pos :].rstrip()
-    return not rest or error.msg.startswith("Unterminated string") or bool(_WORD_CUT_OFF.match(rest))
+    if not rest or error.msg.startswith("Unterminated string"):
+        return True
+    if error.msg.startswith("Invalid"):  # an escape sequence
+        return len(rest) < len(r"\uffff")
+    return _WORD_CUT_OFF.match(rest) is not None
 
 
 def _check_characters(text: str, value: dict[str, Any]) -> None:
