@@ -25,6 +25,7 @@ _WHERE = {
     "Folder": "dallm.knowledge.sources.folder",
     "Hit": "dallm.knowledge.passage",
     "KnowledgeStore": "dallm.knowledge.stores.base",
+    "LLMEngine": "dallm.engines.llm.engine",
     "Lexicon": "dallm.lexicon",
     "Passage": "dallm.knowledge.passage",
     "Primer": "dallm.knowledge.sources.primer",
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from dallm.engines.extractive.assertion import Assertion as Assertion
     from dallm.engines.extractive.assertion import assertion_of as assertion_of
     from dallm.engines.factory import engine as engine
+    from dallm.engines.llm.engine import LLMEngine as LLMEngine
     from dallm.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from dallm.features import Feature as Feature
     from dallm.features import FeatureSet as FeatureSet

@@ -85,6 +85,7 @@ def fill_values(
     features = _checked(cohort, features, uncertain)
     if engine is None:
         engine = dallm.engine("extractive")
+    engine = engine_for(engine, cohort)
     kept = Checkpoint(checkpoint, run_key(cohort, features, engine, ack)) if checkpoint is not None else None
     answers = _answers(cohort, features, engine, ack, kept)
     with progress_of("Filling", len(cohort), show=progress) as step:
@@ -98,6 +99,12 @@ def fill_values(
             ack=ack,
             run={"store": repr(store)} if store is not None else None,
         )
+
+
+def engine_for(engine: Engine, cohort: Cohort) -> Engine:
+    """Return the engine for a cohort; one that sends text elsewhere first checks whose text it is."""
+    bound = getattr(engine, "for_cohort", None)
+    return engine if bound is None else bound(cohort)
 
 
 def _checked(cohort: Cohort, features: FeatureSet | Sequence[Feature], uncertain: str) -> FeatureSet:

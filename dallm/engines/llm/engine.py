@@ -1,0 +1,285 @@
+"""The language-model engine: the same three methods as every engine, answered by a chat model."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from dallm.engines.base import Case, CaseAnswer, KnowledgeAnswer
+from dallm.engines.llm.assemble import answer_messages, discover_messages
+from dallm.engines.llm.cache.store import AnswerCache
+from dallm.engines.llm.filling import Filling
+from dallm.engines.llm.gateway import Gateway, Job, Purse
+from dallm.engines.llm.listing import numbered_answers
+from dallm.engines.llm.reading_knowledge import read_citations, read_features
+from dallm.engines.llm.schema import answer_schema, discover_schema
+from dallm.engines.llm.settings import Settings
+from dallm.engines.llm.units import Planner
+from dallm.engines.llm.wire import AnswerError, ChatClient, Form, Message, Reply, Request
+from dallm.errors import EngineError, UserError
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from dallm.ack.ack import Ack
+    from dallm.cohort import Cohort
+    from dallm.features import Feature, FeatureSet
+    from dallm.knowledge.passage import Hit
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """Cases whose cohort nobody named: they are treated as the most careful cohort's."""
+
+    data_use: str = "credentialed"
+
+
+class LLMEngine:
+    """Answers by a chat model, behind one gateway: bounded, resumable, verified, cached.
+
+    Parameters
+    ----------
+    chat_model : BaseChatModel or ChatClient
+        Any LangChain chat model. ``dallm.engine("provider:model")`` makes one by name.
+    max_concurrency : int, default=32
+        Never more calls at once.
+    cache : path, AnswerCache, True or None, default=True
+        Where answers are kept: a folder, or the user's cache. None keeps nothing, and pays for every repeat.
+    cache_text : bool, default=True
+        False keeps cells without words of a report; quotes are taken from the cohort again.
+    budget : Budget, optional
+        What the calls may cost together.
+    ledger : Ledger, path or None
+        Where calls are written down; by default beside the cache.
+    temperature, max_output_tokens, layout, mode, infer, knowledge, context_tokens, prompts
+        See :class:`dallm.engines.llm.settings.Settings`.
+    allow_egress : str, collection or mapping of str, optional
+        Hosts that a credentialed cohort's text may be sent to; see ``docs/patient_text.md``.
+    timeout_s, tries
+        Of one call.
+
+    Raises
+    ------
+    UserError
+        If an option cannot be used.
+
+    Examples
+    --------
+    >>> from langchain_core.language_models import FakeListChatModel
+    >>> model = FakeListChatModel(responses=['{"answer": "", "supported": false}'])
+    >>> LLMEngine(model, cache=None).answer("What causes gout?", []).text
+    ''
+    """
+
+    name = "llm"
+
+    def __init__(
+        self,
+        chat_model: BaseChatModel | ChatClient,
+        *,
+        max_concurrency: int = 32,
+        cache: str | os.PathLike[str] | AnswerCache | bool | None = True,
+        cache_text: bool = True,
+        budget: Purse | None = None,
+        ledger: Any = True,
+        temperature: float | None = None,
+        max_output_tokens: int | None = None,
+        layout: Literal["per_case", "as_published"] = "per_case",
+        mode: Literal["live", "batch"] = "live",
+        infer: bool = False,
+        knowledge: bool = True,
+        context_tokens: int = 100_000,
+        prompts: str | os.PathLike[str] | None = None,
+        allow_egress: bool | str | Collection[str] | Mapping[str, str] | None = None,
+        timeout_s: float = 120.0,
+        tries: int = 6,
+        label: str | None = None,
+    ) -> None:
+        self.settings = Settings(
+            temperature=temperature,
+            max_output_tokens=max_output_tokens,
+            layout=layout,
+            mode=mode,
+            infer=infer,
+            knowledge=knowledge,
+            context_tokens=context_tokens,
+            prompts=prompts,
+        )
+        self.client = _client(chat_model, timeout_s)
+        self.model: str | None = label or self.client.model
+        self.cache = _cache(cache, cache_text)
+        self.budget = budget
+        self.ledger = _ledger(ledger, self.cache)
+        self.allow_egress = allow_egress
+        self._gateway = Gateway(
+            self.client, max_concurrency=max_concurrency, tries=tries, ledger=self.ledger, budget=budget
+        )
+        self._cohort: Any = _Unknown()
+
+    def __repr__(self) -> str:
+        return f"LLMEngine({self.model!r}, layout={self.settings.layout!r}, infer={self.settings.infer})"
+
+    @property
+    def model_key(self) -> str:
+        """The model and where it is served, as the cache tells answers apart."""
+        place = ",".join(sorted(_without_user(address) for address in self.client.endpoints))
+        return f"{self.client.model}@{place}"
+
+    @property
+    def digest(self) -> str:
+        """Digest of all that answers depend on besides the cohort, the features and the knowledge."""
+        text = f"{self.settings.digest()}\x1f{self.settings.knowledge}\x1f{self.model_key}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def for_cohort(self, cohort: Cohort) -> LLMEngine:
+        """Return this engine for the cases of a cohort, after checking that their text may go to the model.
+
+        Raises
+        ------
+        EgressError
+            If the cohort is credentialed and the model is at a public address that is not allowed.
+        """
+        made = copy.copy(self)
+        made._cohort = cohort
+        made._check_egress()
+        return made
+
+    def answer(self, question: str, passages: Sequence[Hit]) -> KnowledgeAnswer:
+        """Answer an expert query from retrieved passages, each statement with its passage."""
+        hits = list(passages)
+        template = self.settings.template("answer")
+        return self._ask(
+            lambda form: answer_messages(question, hits, form=form, template=template),
+            answer_schema(),
+            lambda reply: read_citations(reply, hits),
+            f"the question {question!r}",
+        )
+
+    def propose_features(self, ack: Ack) -> FeatureSet:
+        """Propose the clinical features that the knowledge corpus names, condition by condition."""
+        from dallm.features import FeatureSet
+
+        template = self.settings.template("discover")
+        answers = numbered_answers(ack)
+        found: dict[str, Feature] = {}
+        for condition in ack.conditions:
+            if not any(a.condition == condition and a.text for a in answers):
+                continue
+
+            def read(reply: Reply, condition: str = condition) -> Any:
+                return read_features(reply, answers, [condition])
+
+            def messages(form: Form, condition: str = condition) -> tuple[Message, ...]:
+                return discover_messages(ack, conditions=[condition], form=form, template=template)
+
+            proposed = self._ask(messages, discover_schema(), read, f"the features of {condition}")
+            for feature in proposed:
+                first = found.get(feature.key)
+                if first is None:
+                    found[feature.key] = feature
+                elif first.kind == feature.kind:
+                    found[feature.key] = _both(first, feature)
+        return FeatureSet(found.values())
+
+    def fill(
+        self, cases: Iterable[Case], features: Sequence[Feature], knowledge: Ack | None = None
+    ) -> Iterator[CaseAnswer]:
+        """Yield one answer per case, in the order of `cases`; what the cache holds is not asked again.
+
+        Raises
+        ------
+        EgressError
+            If the cases' text may not go to the model.
+        EngineError
+            If the model cannot be asked at all.
+        """
+        self._check_egress()
+        planner = Planner(self.settings, self.client.model, self.model_key, tuple(features), knowledge)
+        return Filling(self._gateway, planner, self.cache, self.model_key).run(cases)
+
+    def close(self) -> None:
+        """Close the connections and the cache."""
+        self._gateway.close()
+        if self.cache is not None:
+            self.cache.close()
+
+    def _ask(
+        self,
+        messages: Callable[[Form], tuple[Message, ...]],
+        schema: Mapping[str, Any],
+        read: Callable[[Reply], T],
+        what: str,
+    ) -> T:
+        """Ask one question about knowledge; no patient's text is in it."""
+
+        def in_form(form: Form) -> Request:
+            structured = form in ("json_schema", "tool")
+            return Request(
+                self.client.model,
+                messages(form),
+                schema if structured else None,
+                form,
+                self.settings.max_output_tokens,
+                self.settings.sent_temperature,
+            )
+
+        request = in_form("json_schema")
+        if self.cache is not None and (held := self.cache.answer(request, self.model_key)) is not None:
+            try:
+                return read(held)
+            except AnswerError:  # a later version reads more strictly than the one that kept it
+                pass
+        outcome = self._gateway.ask(Job(what, request, read, in_form=in_form))
+        if outcome.value is None or outcome.reply is None:
+            raise EngineError(f"{self.model} gave no answer to {what}: {outcome.error}")
+        if self.cache is not None:
+            self.cache.put_answer(request, self.model_key, outcome.reply)
+        return outcome.value
+
+    def _check_egress(self) -> None:
+        from dallm.egress import refuse_patient_text
+
+        refuse_patient_text(self._cohort, self.client, self.allow_egress)
+
+
+def _both(first: Feature, second: Feature) -> Feature:
+    """One feature of two conditions: typed as the first says, with the names and sources of both."""
+    return replace(
+        first,
+        aliases=tuple(dict.fromkeys((*first.aliases, *second.aliases))),
+        conditions=tuple(dict.fromkeys((*first.conditions, *second.conditions))),
+        citations=tuple(dict.fromkeys((*first.citations, *second.citations))),
+    )
+
+
+def _client(chat_model: Any, timeout_s: float) -> ChatClient:
+    if callable(getattr(chat_model, "send", None)) and hasattr(chat_model, "endpoints"):
+        client: ChatClient = chat_model
+        return client
+    from dallm.engines.llm.clients.langchain_chat import LangChainChat
+
+    return LangChainChat(chat_model, timeout_s=timeout_s)
+
+
+def _cache(cache: Any, cache_text: bool) -> AnswerCache | None:
+    if cache is None or cache is False or isinstance(cache, AnswerCache):
+        return cache or None
+    if cache is True:
+        return AnswerCache(cache_text=cache_text)
+    if not isinstance(cache, str | os.PathLike):
+        raise UserError(f"cache is a folder, an AnswerCache, True or None; got {cache!r}.")
+    return AnswerCache(cache, cache_text=cache_text)
+
+
+def _ledger(ledger: Any, cache: AnswerCache | None) -> Any:
+    return None if ledger is True or ledger is None else ledger
+
+
+def _without_user(address: str) -> str:
+    return address.rsplit("@", 1)[-1]

@@ -1,0 +1,195 @@
+"""A run of filling: what is held is taken, the rest is asked, answers come back in the order of the cases."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dallm.engines.base import Case, CaseAnswer, Draft
+from dallm.engines.llm.cache.store import AnswerCache, answer_key
+from dallm.engines.llm.cell_answer import FillError
+from dallm.engines.llm.drafts import failed_draft
+from dallm.engines.llm.gateway import Gateway, Job, Outcome
+from dallm.engines.llm.split import merge_answers
+from dallm.engines.llm.tokens import estimate_tokens
+from dallm.engines.llm.units import Cells, Planner, Unit, look_up
+from dallm.engines.llm.wire import AnswerError, Reply
+from dallm.errors import UserError
+
+_STRETCH = 5_000  # cases planned at a time: their cells are looked up together
+_LEAST_PART = 200  # tokens: a context that is too small for this is no context for reports
+
+
+class Filling:
+    """Fills features of cases through a gateway and a cache.
+
+    Parameters
+    ----------
+    gateway : Gateway
+    planner : Planner
+    cache : AnswerCache or None
+    model_key : str
+        The name of model and place in the cache.
+    """
+
+    def __init__(self, gateway: Gateway, planner: Planner, cache: AnswerCache | None, model_key: str) -> None:
+        self.gateway = gateway
+        self.planner = planner
+        self.cache = cache
+        self.model_key = model_key
+
+    def run(self, cases: Iterable[Case]) -> Iterator[CaseAnswer]:
+        """Yield one answer per case, in the order of `cases`."""
+        waiting = iter(cases)
+        while stretch := list(itertools.islice(waiting, _STRETCH)):
+            yield from self._stretch(stretch)
+
+    def _stretch(self, cases: Sequence[Case]) -> Iterator[CaseAnswer]:
+        units = [unit for number, case in enumerate(cases) for unit in self.planner.units(number, case)]
+        if self.cache is not None:
+            look_up(units, self.planner, self.cache.cells)
+        pending = _Pending(cases, units)
+        for unit in units:
+            if not unit.missing:
+                pending.settle(unit, self.planner.drafts(unit, {}, ""))
+        yield from pending.ready()
+        too_long: list[Unit] = []
+        for outcome in self.gateway.run(self._jobs(units, pending), on_reply=self._keep):
+            if outcome.kind == "context" and _can_be_cut(outcome.key):
+                too_long.append(outcome.key)
+                continue
+            pending.settle(outcome.key, self._drafts(outcome))
+            yield from pending.ready()
+        for unit in too_long:
+            pending.settle(unit, self._in_parts(unit))
+            yield from pending.ready()
+
+    def _jobs(self, units: Iterable[Unit], pending: _Pending) -> Iterator[Job[Cells]]:
+        for unit in units:
+            if not unit.missing:
+                continue
+            job = self.planner.job(unit)
+            known = self._known(job)
+            if known is None:
+                yield job
+            else:  # the very request was answered before, by a run that kept no cells of it
+                sha256 = job.request.sha256
+                self._keep_cells(unit, known, job.request.sha256, answer_key(job.request, self.model_key))
+                pending.settle(unit, self.planner.drafts(unit, known, sha256))
+
+    def _known(self, job: Job[Cells]) -> Cells | None:
+        reply = self.cache.answer(job.request, self.model_key) if self.cache is not None else None
+        if reply is None:
+            return None
+        try:
+            return job.read(reply)
+        except AnswerError:
+            return None
+
+    def _keep(self, job: Job[Cells], cells: Cells, reply: Reply) -> None:
+        """Write an answer down the moment that it was read, before anybody sees it."""
+        if self.cache is not None:
+            key = self.cache.put_answer(job.request, self.model_key, reply)
+            self._keep_cells(job.key, cells, job.request.sha256, key)
+
+    def _keep_cells(self, unit: Unit, cells: Cells, request_sha256: str, key: str) -> None:
+        assert self.cache is not None
+        records = self.planner.records(cells, request_sha256)
+        if not self.cache.cache_text:
+            records = {
+                digest: wordless
+                for digest, record in records.items()
+                if (wordless := _without_words(record, unit.case)) is not None
+            }
+        self.cache.put_cells(unit.context, key, records)
+
+    def _drafts(self, outcome: Outcome[Cells]) -> dict[str, Draft]:
+        unit: Unit = outcome.key
+        sha256 = outcome.request.sha256 if outcome.request is not None else ""
+        if outcome.value is not None:
+            return self.planner.drafts(unit, outcome.value, sha256)
+        read = dict(outcome.fault.read) if isinstance(outcome.fault, FillError) else {}
+        if read and self.cache is not None:  # cells of an answer that was readable in part are paid for, too
+            self._keep_cells(unit, read, sha256, f"{sha256}:part")
+        drafts = self.planner.drafts(unit, read, sha256)
+        reason = f"{outcome.kind or 'unreadable'}: {outcome.error}"
+        for feature in unit.missing:
+            if feature.name not in drafts:
+                drafts[feature.name] = failed_draft(reason, prompt_sha256=sha256 or None)
+        return drafts
+
+    def _in_parts(self, unit: Unit) -> dict[str, Draft]:
+        """Ask about a report in parts that its model found too long, halving them until they fit."""
+        limit = sum(map(estimate_tokens, unit.case.report.values())) // 2
+        while limit >= _LEAST_PART:
+            try:
+                parts = [
+                    part
+                    for part in self.planner.units(unit.number, unit.case, limit)
+                    if part.condition == unit.condition
+                ]
+            except UserError:
+                break
+            outcomes = {
+                id(o.key): o for o in self.gateway.run(map(self.planner.job, parts), on_reply=self._keep)
+            }
+            if all(outcomes[id(part)].kind != "context" for part in parts):
+                answers = [CaseAnswer("", self._drafts(outcomes[id(part)])) for part in parts]
+                return dict(merge_answers(answers).drafts)
+            limit //= 2
+        reason = "context: the model's context is too small for this case beside its instructions"
+        return {feature.name: failed_draft(reason) for feature in unit.features}
+
+
+class _Pending:
+    """The units of a stretch of cases, until every unit of a case is settled and its turn has come."""
+
+    def __init__(self, cases: Sequence[Case], units: Iterable[Unit]) -> None:
+        self._cases = cases
+        self._of: list[list[Unit]] = [[] for _ in cases]
+        for unit in units:
+            self._of[unit.number].append(unit)
+        self._left = [len(of) for of in self._of]
+        self._drafts: dict[int, dict[str, Draft]] = {}
+        self._next = 0
+
+    def settle(self, unit: Unit, drafts: dict[str, Draft]) -> None:
+        self._drafts[id(unit)] = drafts
+        self._left[unit.number] -= 1
+
+    def ready(self) -> Iterator[CaseAnswer]:
+        while self._next < len(self._cases) and self._left[self._next] == 0:
+            units, self._of[self._next] = self._of[self._next], []
+            yield self._answer(self._cases[self._next], units)
+            self._next += 1
+
+    def _answer(self, case: Case, units: Sequence[Unit]) -> CaseAnswer:
+        # parts of one report are merged; groups of features lie side by side
+        by_condition: dict[str, list[CaseAnswer]] = {}
+        for unit in units:
+            drafts = self._drafts.pop(id(unit))
+            by_condition.setdefault(unit.condition, []).append(CaseAnswer(case.case_id, drafts))
+        merged: dict[str, Draft] = {}
+        for parts in by_condition.values():
+            merged |= merge_answers(parts).drafts
+        return CaseAnswer(case.case_id, merged)
+
+
+def _can_be_cut(unit: Unit) -> bool:
+    return sum(map(estimate_tokens, unit.case.report.values())) >= 2 * _LEAST_PART
+
+
+def _without_words(record: dict[str, Any], case: Case) -> dict[str, Any] | None:
+    """A record that holds no words of the report, only where they stand; None where they stand nowhere."""
+    quote, kept = record.get("quote"), {**record, "rationale": ""}
+    if not quote:
+        return kept
+    named = [name for name in case.report if name == record.get("field")]
+    for name in dict.fromkeys((*named, *case.report)):
+        start = case.report[name].find(quote)
+        if start >= 0:
+            sha256 = hashlib.sha256(quote.encode("utf-8", "surrogatepass")).hexdigest()
+            return {**kept, "quote": [name, start, start + len(quote), sha256]}
+    return None

@@ -1,0 +1,244 @@
+"""What is asked of a model: one unit per call, with the features that nothing is held of yet."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dallm.ack.ack import Ack
+from dallm.engines.base import Case, Draft
+from dallm.engines.llm.assemble import FillPrompt, repair_message
+from dallm.engines.llm.cache.store import Held, context_key
+from dallm.engines.llm.cell_answer import CellAnswer, FillError
+from dallm.engines.llm.drafts import to_draft
+from dallm.engines.llm.jobs import Job
+from dallm.engines.llm.published import lesion_groups, published_messages
+from dallm.engines.llm.reading import FillReader
+from dallm.engines.llm.schema import fill_schema
+from dallm.engines.llm.settings import Settings
+from dallm.engines.llm.split import split_report
+from dallm.engines.llm.tokens import estimate_tokens
+from dallm.engines.llm.wire import AnswerError, Form, Message, Reply, Request
+from dallm.features import Feature, FeatureSet
+
+_FIELDS = ("value", "quote", "field", "rationale", "basis")
+Cells = dict[str, CellAnswer]
+
+
+@dataclass(slots=True)
+class Unit:
+    """One call: a case or a part of one, and a group of features.
+
+    `number` is the place of the case in its stretch; `held` what the cache gave, by the feature's name.
+    """
+
+    number: int
+    case: Case
+    condition: str
+    features: tuple[Feature, ...]
+    context: bytes
+    held: dict[str, Held]
+
+    @property
+    def missing(self) -> tuple[Feature, ...]:
+        """The features to ask for."""
+        return tuple(feature for feature in self.features if feature.name not in self.held)
+
+
+class Planner:
+    """Makes units of cases, and jobs of units; what all cases share is made once.
+
+    Parameters
+    ----------
+    settings : Settings
+    model, model_key : str
+        The name that the server knows, and the name of model and place in the cache.
+    features : tuple of Feature
+    ack : Ack or None
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: str,
+        model_key: str,
+        features: tuple[Feature, ...],
+        ack: Ack | None,
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.features = features
+        self.ack = ack if settings.knowledge else None
+        self.digests = {feature.name: _digest(feature) for feature in features}
+        self._shared = (self.ack.digest if self.ack else "", settings.digest(), model_key)
+        published = settings.layout == "as_published"
+        self.form: Form = "template" if published else "json_schema"
+        self._groups = lesion_groups(features) if published else [("", features)]
+        self._prompt = functools.lru_cache(maxsize=8)(self._prompt_in)
+        self._schema = functools.lru_cache(maxsize=256)(fill_schema)
+        self._limit: int | None = None
+
+    def units(self, number: int, case: Case, limit: int | None = None) -> list[Unit]:
+        """Return the calls for one case; a report over the limit is cut into parts."""
+        room = limit or self._room()
+        long = sum(map(len, case.report.values())) > room  # no token is shorter than a character
+        parts = split_report(case, room) if long else [case]
+        return [
+            Unit(number, part, condition, group, self._context(part, condition), {})
+            for part in parts
+            for condition, group in self._groups
+        ]
+
+    def hold(self, unit: Unit, held: Mapping[str, Held]) -> None:
+        """Give a unit what the cache holds of its features."""
+        for feature in unit.features:
+            found = held.get(self.digests[feature.name])
+            if found is not None and _restored(found, unit.case) is not None:
+                unit.held[feature.name] = found
+
+    def job(self, unit: Unit) -> Job[Cells]:
+        """Return the call for what a unit still misses."""
+        missing = unit.missing
+        reader = FillReader(self.form, missing, unit.case)
+
+        def in_form(form: Form) -> Request:
+            reader.form = form
+            return self._request(unit, missing, form)
+
+        def again(request: Request, reply: Reply, fault: AnswerError) -> Request:
+            left = fault.missing if isinstance(fault, FillError) else reader.missing
+            return self._again(request, reply, fault, left, missing)
+
+        return Job(unit, self._request(unit, missing, self.form), reader, again, in_form)
+
+    def records(self, cells: Mapping[str, CellAnswer], request_sha256: str) -> dict[str, dict[str, Any]]:
+        """Return cells as the cache keeps them, by the feature's digest."""
+        return {
+            self.digests[name]: {**dict(zip(_FIELDS, cell, strict=True)), "request": request_sha256}
+            for name, cell in cells.items()
+        }
+
+    def drafts(self, unit: Unit, cells: Mapping[str, CellAnswer], request_sha256: str) -> dict[str, Draft]:
+        """Return a unit's cells as drafts: those held, and those just read."""
+        made: dict[str, Draft] = {}
+        for feature in unit.features:
+            held, cached, sha256 = unit.held.get(feature.name), False, request_sha256
+            cell = cells.get(feature.name)
+            if held is not None:
+                cell, cached = _restored(held, unit.case), True
+                sha256 = str(held.record.get("request", ""))
+            if cell is not None:
+                draft = to_draft(
+                    cell,
+                    unit.case,
+                    feature,
+                    self.settings.infer,
+                    knowledge=self.ack is not None,
+                    prompt_sha256=sha256 or None,
+                )
+                made[feature.name] = replace(draft, cached=True) if cached else draft
+        return made
+
+    def _context(self, case: Case, condition: str) -> bytes:
+        shown = json.dumps(
+            [dict(case.report), {k: str(v) for k, v in case.row.items()}, dict(case.units)],
+            sort_keys=True,
+            ensure_ascii=True,
+        )
+        return context_key(shown, condition, *self._shared)
+
+    def _prompt_in(self, form: Form) -> FillPrompt:
+        return FillPrompt(
+            self.features,
+            self.ack,
+            form=form,
+            infer=self.settings.infer,
+            template=self.settings.template("fill"),
+        )
+
+    def _messages(self, unit: Unit, features: tuple[Feature, ...], form: Form) -> tuple[Message, ...]:
+        if self.settings.layout == "as_published":
+            return published_messages(
+                unit.case,
+                features,
+                unit.condition,
+                self.ack,
+                infer=self.settings.infer,
+                template=self.settings.template("published"),
+            )
+        return self._prompt(form).messages(unit.case, features)
+
+    def _request(self, unit: Unit, features: tuple[Feature, ...], form: Form) -> Request:
+        structured = form in ("json_schema", "tool")
+        return Request(
+            self.model,
+            self._messages(unit, features, form),
+            self._schema(features, ()) if structured else None,
+            form,
+            self.settings.max_output_tokens,
+            self.settings.sent_temperature,
+        )
+
+    def _again(
+        self,
+        request: Request,
+        reply: Reply,
+        fault: AnswerError,
+        left: Sequence[str],
+        asked: Sequence[Feature],
+    ) -> Request:
+        if reply.finish == "length" and request.max_output_tokens is not None:
+            request = replace(request, max_output_tokens=2 * request.max_output_tokens)
+        wanted = tuple(feature for feature in asked if feature.name in set(left)) or tuple(asked)
+        repair = repair_message(
+            str(fault),
+            missing=[feature.name for feature in wanted] if len(wanted) < len(asked) else (),
+            form=request.form,
+            template=self.settings.template("repair"),
+        )
+        said = Message("assistant", reply.text or reply.refusal or "(no answer)")
+        schema = self._schema(wanted, ()) if request.schema is not None else None
+        return replace(request, messages=(*request.messages, said, repair), schema=schema)
+
+    def _room(self) -> int:
+        """Estimated tokens that the report may take beside what all cases share."""
+        if self._limit is None:
+            empty = Case("", {})
+            shared = sum(
+                estimate_tokens(m.content)
+                for m in self._messages(Unit(0, empty, "", self.features, b"", {}), self.features, self.form)
+            )
+            self._limit = self.settings.context_tokens - shared
+        return self._limit
+
+
+def look_up(
+    units: Iterable[Unit], planner: Planner, find: Callable[[list[bytes]], Mapping[bytes, Any]]
+) -> None:
+    """Give every unit what the cache holds of it."""
+    listed = list(units)
+    found = find([unit.context for unit in listed])
+    for unit in listed:
+        planner.hold(unit, found.get(unit.context, {}))
+
+
+def _restored(held: Held, case: Case) -> CellAnswer | None:
+    """The answer that a record stands for; None where its quote is no longer to be had."""
+    record = held.record
+    quote = record.get("quote")
+    if isinstance(quote, list):  # kept without words: field, start, end and the digest of what stood there
+        field, start, end, sha256 = quote
+        quote = case.report.get(field, "")[start:end]
+        if hashlib.sha256(quote.encode("utf-8", "surrogatepass")).hexdigest() != sha256:
+            return None
+    return CellAnswer(
+        record.get("value"), quote, record.get("field"), record.get("rationale") or "", record["basis"]
+    )
+
+
+def _digest(feature: Feature) -> str:
+    return hashlib.sha256(str(FeatureSet([feature]).to_json()).encode()).hexdigest()[:32]
