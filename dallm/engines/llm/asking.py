@@ -51,7 +51,6 @@ class _Asking:
         course = Course(gateway.standing, gateway.tries, gateway.patience_s)
         again = False
         while True:
-            self._fit_form()
             try:
                 return await self._attempt(course.failures + course.refusals, again=again)
             except FormError as error:
@@ -117,9 +116,10 @@ class _Asking:
         gateway, limiter = self.gateway, self.gateway.limiter
         while True:
             await limiter.enter(again=again)
-            if gateway.budget is None:
-                return None
             try:
+                self._fit_form()  # not before its turn: the call before it may have found the form refused
+                if gateway.budget is None:
+                    return None
                 return gateway.budget.reserve(self.request)
             except BudgetError as error:
                 limiter.leave()

@@ -68,8 +68,8 @@ class LangChainChat:
 
         if not isinstance(chat_model, BaseChatModel):
             raise UserError(
-                f"A LangChain chat model is wanted; got {type(chat_model).__name__}. For a server of your own give "
-                "a name and its address: dallm.engine('openai:model', base_url=...)."
+                f"A LangChain chat model is wanted; got {type(chat_model).__name__}. For a server of "
+                "your own give a name and its address: dallm.engine('openai:model', base_url=...)."
             )
         self.model = _name_of(chat_model)
         self.endpoints = endpoints_of(chat_model)
