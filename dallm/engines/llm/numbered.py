@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from dallm.engines.llm.cell_answer import Basis, CellAnswer
-from dallm.engines.llm.stated import NotAValueError, stated_in
+from dallm.engines.llm.stated import NotAValueError, spelling, stated_in
 from dallm.features import Feature, normalise_name
 
 
@@ -26,10 +26,13 @@ class Lines(NamedTuple):
     ignored: int
 
 
-_MARKS = r"[ \t>*_#\-•|]*"
-_NUMBER = r"\(?(?P<number>\d{1,4})[.):\]][*_]*[ \t]*"
+# what repeats is possessive: a model that runs wild writes the same sign ten thousand times
+_MARKS = r"[ \t>*_#\-•|]*+"
+_NUMBER = r"\(?(?P<number>\d{1,4})[.):\]][*_]*+[ \t]*+"
 _ITEM = re.compile(rf"^{_MARKS}\(?\d{{1,4}}[.):\]]", re.MULTILINE)
-_KEY = re.compile(r"^[\W_]*case(?:[ _]key)?[\W_]+([0-9a-f]{6,64})\b", re.MULTILINE | re.IGNORECASE)
+_KEY = re.compile(
+    r"^[ \t>*_#`\"'(\[\-]*+case(?:[ _]key)?[\W_]{1,8}([0-9a-f]{6,64})\b", re.MULTILINE | re.IGNORECASE
+)
 _BODY_END = re.compile(r"\n[ \t]*\n|\n[ \t]*```")
 _QUOTED = re.compile(r"[\"“”«](?P<quote>.*)[\"“”»]\s*\[(?P<field>[^\]\n]*)\](?P<clause>.*)", re.DOTALL)
 _QUOTED_ALONE = re.compile(r"[\"“”«](?P<quote>.*)[\"“”»](?P<clause>[^\"“”«»]*)", re.DOTALL)
@@ -65,7 +68,7 @@ def read_lines(text: str, features: Sequence[Feature], report: Mapping[str, str]
     cells: dict[str, CellAnswer] = {}
     faults: dict[str, str] = {}
     ignored = 0
-    for name, numbered, body in _items(text, tuple(by_key)):
+    for name, numbered, body in _items(text, tuple(feature.name for feature in features)):
         feature = by_key.get(name)
         if feature is None:
             ignored += 1
@@ -74,7 +77,7 @@ def read_lines(text: str, features: Sequence[Feature], report: Mapping[str, str]
             cell = _cell(feature, body, report)
         except NotAValueError as error:
             # the list of what may be answered, repeated, is no answer; neither is prose about a feature
-            if numbered and not _OFFER.match(body):
+            if numbered and not _OFFER.match(body[:200]):
                 faults.setdefault(feature.name, str(error))
             continue
         known = cells.setdefault(feature.name, cell)
@@ -107,11 +110,10 @@ def _items(text: str, names: tuple[str, ...]) -> Iterator[tuple[str, bool, str]]
 @functools.lru_cache(maxsize=64)
 def _head(names: tuple[str, ...]) -> re.Pattern[str]:
     """The beginning of a line that answers one of these features, up to the colon."""
-    dashes = r"[\s_\-\u2010-\u2015]+"
-    spelt = (dashes.join(map(re.escape, name.split())) for name in sorted(names, key=len, reverse=True))
+    spelt = map(spelling, sorted(names, key=len, reverse=True))
     return re.compile(
-        rf"^{_MARKS}(?:{_NUMBER})?[*_`\"'\[]*(?P<name>{'|'.join(spelt)})[*_`\"'\]]*"
-        r"[ \t]*(?:\([^()\n]*\)[ \t]*)?[*_`]*[ \t]*[:=：]",
+        rf"^{_MARKS}(?:{_NUMBER})?[*_`\"'\[]*+(?P<name>{'|'.join(spelt)})[*_`\"'\]]*+"
+        r"[ \t]*+(?:\([^()\n]*+\)[ \t]*+)?[*_`]*+[ \t]*+[:=：]",
         re.MULTILINE | re.IGNORECASE,
     )
 

@@ -21,7 +21,7 @@ from dallm.vitals import known_vital
 _MANY_MARKS = re.compile(r"\[\s*\d{1,3}(?:\s*(?:,|;|and|-|–)\s*\d{1,3})+\s*\]")
 _RANGE = re.compile(r"(\d{1,3})(?:\s*[-–]\s*(\d{1,3}))?")
 _UNSUPPORTED = re.compile(r"[\W_]*not[\s_]+supported[\W_]*", re.IGNORECASE)
-_SPACE_BEFORE_STOP = re.compile(r"[ \t]+(?=[.,;:](?:\s|$))")
+_SPACE_BEFORE_STOP = re.compile(r"(?<![ \t])[ \t]+(?=[.,;:](?:\s|$))")
 _LONGEST_NAME = 80
 _TOO_LARGE = 10**300  # beyond it an integer is no float
 _KINDS: tuple[Kind, ...] = get_args(Kind)

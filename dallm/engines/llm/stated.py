@@ -27,20 +27,21 @@ class Stated(NamedTuple):
     reasoned: bool
 
 
+_BLANKS = r"[\s_\-\u2010-\u2015]+"  # what normalise_name takes for one space
 _NOTHING = (
     r"null|nil|none|unknown|unspecified|undocumented|n/a|<na>|"
     r"not[\s_]+(?:stated|documented|mentioned|specified|reported|given|known|available|applicable)"
 )
 _WHOLE_NOTHING = re.compile(_NOTHING, re.IGNORECASE)
 _OPENERS = r"[\s*_`{\[(\"'“‘]*"
-_CLOSERS = r"[ \t*_`}\])\"'”’]*"
-_END = r"(?:\s*$|\s*[,;:]|\s*\.(?=\s|$)|\s*\n|\s*(?=\()|\s+-\s|\s*[–—]|\s*(?=\bbecause\b))"
+_CLOSERS = r"[ \t*_`}\])\"'”’]*+"
+_END = r"(?:\s*$|\s*[,;:]|\s*\.(?=\s|$)|\s*\n|\s*(?=\()|\s*-\s|\s*[–—]|\s*(?=\bbecause\b))"
 _BECAUSE = re.compile(r"[\s,;.:]*\bbecause\b(?:\s+of\b)?\s*[:,]?\s*", re.IGNORECASE)
 _NUMBER = re.compile(
     _OPENERS
     + r"(?P<number>[+\-−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?(?!\d|\.\d))"
 )
-_AFTER_NUMBER = re.compile(r",?\s*\bbecause\b|,\s|;|\n|\s\(|\s[-–—]\s|$", re.IGNORECASE)
+_AFTER_NUMBER = re.compile(r",?\s{0,8}\bbecause\b|,\s|;|\n|\s\(|\s[-–—]\s|$", re.IGNORECASE)
 
 
 def value_of(feature: Feature, raw: Any) -> CellValue:
@@ -125,6 +126,12 @@ def expected(feature: Feature) -> str:
     return f"is none of {', '.join(feature.levels or ())}, and not null"
 
 
+def spelling(name: str) -> str:
+    """Return a pattern for a name as :func:`normalise_name` compares names, case aside."""
+    words = filter(None, re.split(_BLANKS, name))
+    return f"{_BLANKS}".join(map(re.escape, words))
+
+
 def in_unit_of(feature: Feature, value: float, unit: str) -> float | None:
     """Return a number with a unit in the unit of its feature; None where that unit is not known.
 
@@ -168,7 +175,7 @@ def _number_in(feature: Feature, text: str) -> Stated:
     return stated
 
 
-_ANOTHER_NUMBER = re.compile(r"[\s,;]*(?:(?:or|and|to)\b)?\s*[-–—(]?\s*\d", re.IGNORECASE)
+_ANOTHER_NUMBER = re.compile(r"[\s,;]*+(?:(?:or|and|to)\b)?\s*+[-–—(]?\s*\d", re.IGNORECASE)
 
 
 def _reason(value: CellValue, rest: str) -> Stated:
@@ -208,16 +215,15 @@ def _another(feature: Feature) -> re.Pattern[str]:
 def _another_of(levels: tuple[str, ...] | None) -> re.Pattern[str]:
     """What makes of a stated value an offer: a second one right behind it."""
     return re.compile(
-        rf"[\s,;(]*(?:(?:or|and|to|but)\b|[/|])?{_OPENERS}(?:{_alternatives(levels)})(?=\W*$|\s*[,.;/|)]|\s+because\b)"
-        r"|[\s,;(]*or\b",
+        rf"[\s,;(]*+(?:(?:or|and|to|but)\b|[/|])?{_OPENERS}(?:{_alternatives(levels)})(?=\W*$|\s*[,.;/|)]|\s+because\b)"
+        r"|[\s,;(]*+or\b",
         re.IGNORECASE,
     )
 
 
 def _alternatives(levels: tuple[str, ...] | None) -> str:
     words = sorted(levels or ("true", "false"), key=len, reverse=True)
-    spelt = (r"[\s_\-\u2010-\u2015]+".join(map(re.escape, normalise_name(word).split())) for word in words)
-    return "|".join((*spelt, _NOTHING))
+    return "|".join((*map(spelling, words), _NOTHING))
 
 
 def _squeezed(unit: str) -> str:

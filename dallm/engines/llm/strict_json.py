@@ -175,6 +175,8 @@ def _check_characters(text: str, value: dict[str, Any]) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise AnswerError("a text holds half a character (a lone surrogate)") from None
+    except RecursionError:
+        raise AnswerError("the JSON is nested too deeply") from None
 
 
 def _after_space(text: str, at: int) -> int:
