@@ -106,9 +106,9 @@ def measure(made: dict[str, Encode], texts: list[str], rounds: int) -> None:
 
 def back_ends(folder: Path, place: Path, *, compiled: bool) -> Iterator[tuple[str, Encode]]:
     """Yield a name and a function per back end that is installed."""
+    began = time.perf_counter()
     from sentence_transformers import SentenceTransformer
 
-    began = time.perf_counter()
     theirs = SentenceTransformer(str(folder), local_files_only=True, device="cpu")
     print(f"sentence-transformers imported and loaded in {time.perf_counter() - began:.1f} s")
     yield "sentence-transformers, its batches of 32", theirs.encode
