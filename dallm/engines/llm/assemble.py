@@ -9,7 +9,7 @@ from typing import Literal
 
 from dallm.ack.ack import Ack
 from dallm.engines.base import Case
-from dallm.engines.llm.briefing import KNOWLEDGE_TOKENS, knowledge_text
+from dallm.engines.llm.briefing import KNOWLEDGE_TOKENS, Same, knowledge_text
 from dallm.engines.llm.fence import case_key, safe_text
 from dallm.engines.llm.listing import (
     answers_text,
@@ -202,7 +202,7 @@ def fill_messages(
         raise UserError(
             f"layout must be one of {list(LAYOUTS)}, got {layout!r}.{did_you_mean(layout, LAYOUTS)}"
         )
-    prompt = _prompt(tuple(features), _Same(knowledge), form, infer, template, knowledge_tokens)
+    prompt = _prompt(tuple(features), Same(knowledge), form, infer, template, knowledge_tokens)
     return prompt.messages(case)
 
 
@@ -275,25 +275,10 @@ def repair_message(
     return Message("user", used.render("case", fault=safe_text(fault), missing=names, form=form))
 
 
-class _Same:
-    """Compares by identity what would be slow to compare by what it says."""
-
-    __slots__ = ("ack",)
-
-    def __init__(self, ack: Ack | None) -> None:
-        self.ack = ack
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.ack is self.ack
-
-    def __hash__(self) -> int:
-        return id(self.ack)
-
-
 @functools.lru_cache(maxsize=16)
 def _prompt(
     features: tuple[Feature, ...],
-    knowledge: _Same,
+    knowledge: Same,
     form: Form,
     infer: bool,
     template: Template | None,

@@ -15,7 +15,7 @@ from dallm.engines.llm.template_lines import shape_of, template_shapes
 from dallm.engines.llm.wire import Message, transcript
 from dallm.errors import UserError
 from dallm.features import normalise_name
-from dallm.knowledge.conditions import condition_names
+from dallm.knowledge.conditions import condition_names, resolve_condition
 
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
@@ -185,7 +185,8 @@ class _Known:
             f"Notice: {citation.notice}" for answer in answers for citation in answer.citations
         }
         self._conditions = {answer.condition for answer in answers}
-        self._conditions.update(name for feature in features for name in feature.conditions)
+        named = {name for feature in features for name in feature.conditions}
+        self._conditions |= named | {resolve_condition(name) for name in named}
         self._questions = {f"Question: {answer.question}" for answer in answers}
         self._shapes = template_shapes(templates, sorted(self._conditions))
 

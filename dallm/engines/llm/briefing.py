@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -68,6 +69,31 @@ def knowledge_text(
 
 def _heading(answer: Answer) -> str:
     return f"{answer.group}, {answer.query_id.replace('_', ' ')}"
+
+
+class Same:
+    """An ACK that is compared by identity, for caches: comparing what it says would be slow."""
+
+    __slots__ = ("ack",)
+
+    def __init__(self, ack: Ack | None) -> None:
+        self.ack = ack
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.ack is self.ack
+
+    def __hash__(self) -> int:
+        return id(self.ack)
+
+
+def cached_knowledge_text(ack: Ack | None, tokens: int, conditions: tuple[str, ...]) -> str:
+    """Return :func:`knowledge_text`, made once for each ACK and choice of conditions."""
+    return _cached(Same(ack), tokens, conditions)
+
+
+@functools.lru_cache(maxsize=64)
+def _cached(held: Same, tokens: int, conditions: tuple[str, ...]) -> str:
+    return knowledge_text(held.ack, tokens=tokens, conditions=conditions)
 
 
 def plain_answer(answer: Answer) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dallm.engines.base import Case
-from dallm.engines.llm.briefing import KNOWLEDGE_TOKENS, knowledge_text
+from dallm.engines.llm.briefing import KNOWLEDGE_TOKENS, cached_knowledge_text
 from dallm.engines.llm.fence import case_key, shown_name
 from dallm.engines.llm.listing import numbered_lines, record_code, record_text
 from dallm.engines.llm.prompts import Template
@@ -60,7 +60,7 @@ def published_messages(
     (False, True)
     """
     used = template or project_template("published")
-    briefing = knowledge_text(knowledge, tokens=knowledge_tokens, conditions=[condition]) if knowledge else ""
+    briefing = cached_knowledge_text(knowledge, knowledge_tokens, (condition,))
     return (
         Message("system", used.render("system", condition=shown_name(condition), infer=infer)),
         Message(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -79,7 +79,7 @@ def split_report(case: Case, limit: int) -> list[Case]:
     return [replace(case, report=report) for report in parts]
 
 
-def merge_answers(parts: Sequence[CaseAnswer]) -> CaseAnswer:
+def merge_answers(parts: Sequence[CaseAnswer], cases: Sequence[Case] = ()) -> CaseAnswer:
     """Return one answer for a case from those for its parts, with a note in every cell.
 
     A value that one part documents counts against silence in the others, and their quotes are joined; two
@@ -90,6 +90,9 @@ def merge_answers(parts: Sequence[CaseAnswer]) -> CaseAnswer:
     ----------
     parts : sequence of CaseAnswer
         In the order of :func:`split_report`; a single one is returned as it is.
+    cases : sequence of Case, optional
+        The parts that they answer, if the offsets of their quotes count from the part's text: the merged
+        quotes count from the whole field.
 
     Raises
     ------
@@ -109,11 +112,25 @@ def merge_answers(parts: Sequence[CaseAnswer]) -> CaseAnswer:
     if len(parts) == 1:
         return parts[0]
     drafts: dict[str, list[Draft]] = defaultdict(list)
-    for part in parts:
+    begins: Counter[str] = Counter()  # where a part's stretch of each field begins in the whole
+    of: Sequence[Case | None] = cases or [None] * len(parts)
+    for part, shown in zip(parts, of, strict=True):
         for name, draft in part.drafts.items():
-            drafts[name].append(draft)
+            drafts[name].append(_moved(draft, begins) if shown is not None else draft)
+        if shown is not None:
+            begins.update({field: len(text) for field, text in shown.report.items()})
     note = f"report read in {len(parts)} parts"
     return CaseAnswer(parts[0].case_id, {name: _merged(found, note) for name, found in drafts.items()})
+
+
+def _moved(draft: Draft, begins: Mapping[str, int]) -> Draft:
+    if not any(begins[quote.field] for quote in draft.quotes):
+        return draft
+    moved = (
+        quote._replace(start=quote.start + begins[quote.field], end=quote.end + begins[quote.field])
+        for quote in draft.quotes
+    )
+    return replace(draft, quotes=tuple(moved))
 
 
 def _merged(drafts: Sequence[Draft], note: str) -> Draft:

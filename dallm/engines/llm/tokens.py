@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import threading
 from collections.abc import Iterable
@@ -69,7 +70,7 @@ class TokenCount:
 
     def corrected(self, estimated: int) -> int:
         """Return an estimate times the factor, rounded up."""
-        return -int(-estimated * self.factor // 1)
+        return math.ceil(round(estimated * self.factor, 6))
 
     def messages(self, messages: Iterable[Message]) -> int:
         """Return the corrected estimate for a chat."""
