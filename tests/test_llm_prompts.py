@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 
 import numpy as np
 import pandas as pd
@@ -118,7 +117,7 @@ def test__template__missing_block__is_named(tmp_path):
 
 def test__template__file_that_replaces_nothing__is_refused(tmp_path):
     (tmp_path / "fil.jinja").write_text("x")
-    with pytest.raises(UserError, match="replaces no prompt.*Did you mean 'fill'"):
+    with pytest.raises(UserError, match=r"replaces no prompt.*Did you mean 'fill'"):
         template("fill", tmp_path)
 
 
@@ -185,7 +184,7 @@ def test__fill_messages__report_with_empty_lines_and_template_signs__stands_ther
 
 
 def test__fill_messages__unknown_layout__is_refused():
-    with pytest.raises(UserError, match="layout must be one of.*Did you mean 'as_published'"):
+    with pytest.raises(UserError, match=r"layout must be one of.*Did you mean 'as_published'"):
         fill_messages(CASE, [FEVER], layout="as_publishd")
 
 
@@ -194,7 +193,7 @@ def test__fill_prompt__sixty_features__most_is_shared_and_it_is_half_of_the_publ
     prompt = FillPrompt(features, ack)
     chats = [prompt.messages(case) for case in cohort.cases()]
     texts = [transcript(chat) for chat in chats]
-    shared = os.path.commonprefix(texts)
+    shared = texts[0][: min(_agreeing(texts[0], text) for text in texts)]
     shares = [estimate_tokens(shared) / estimate_tokens(text) for text in texts]
     assert min(shares) >= 0.8
     entry = '"%s": {"value": null, "quote": null, "field": null, "rationale": "", "basis": "neither"},'
@@ -325,11 +324,11 @@ def test__labels_of__warns_loudly_and_is_the_only_way_to_the_lesions_line():
     with pytest.warns(UserWarning, match="TARGETS GO INTO THE PROMPTS"):
         labels = labels_of(cohort)
     assert labels == {1: "atelectasis: True", 2: "atelectasis: unknown"}
+    asked = Feature("fever", "boolean", conditions=("lung collapse",))
     chat = fill_messages(
-        next(cohort.cases()), [FEVER], layout="as_published", condition="atelectasis", labels=labels[1]
+        next(cohort.cases()), [asked], layout="as_published", condition="atelectasis", labels=labels[1]
     )
     assert "LESIONS: atelectasis: True" in chat[1].content
-    asked = Feature("fever", "boolean", conditions=("lung collapse",))
     assert {f.kind for f in audit_prompts(cohort, [chat], features=[asked])} == {"value"}
 
 
@@ -654,6 +653,13 @@ def test__dallm_audit_prompts__leak_in_prompts_as_sent__exits_with_1(command, ru
     assert "stands in 1 of 2 prompts" in done.output
     sent.write_text('{"messages": 3}\n')
     assert "line 1" in str(command(*arguments, "--sent", sent).exception)
+
+
+def _agreeing(one: str, other: str) -> int:
+    """How many first characters two texts have in common."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
 
 
 def _recorded():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _OPENS = re.compile(r"<<<(.+) ([a-z]{5})")
 _KEY = re.compile(r"\b[0-9a-f]{12}\b")
 _NUMBER = re.compile(r"^(?:- |\d+\. )")
-_ANSWER = re.compile(r"^\[assistant\]$", re.MULTILINE)
 _SHOWN = 80  # characters of a line that a finding shows
 _VALUE = r"\W{0,4}(?:is\b)?\W{0,4}(?:true|false|yes|no|present|absent|positive|negative|[01](?:\.0)?)(?!\w)"
 _KNOWLEDGE = re.compile(r"knowledge|answers|passage \[\d+\]")
@@ -68,6 +68,9 @@ class Block(NamedTuple):
 
     text: str
     field: str | None
+
+
+_ANSWER = Block("[assistant]", None)
 
 
 class _Target(NamedTuple):
@@ -133,7 +136,7 @@ def audit_prompts(
     place = -1
     for place, prompt in enumerate(prompts):
         text = prompt if isinstance(prompt, str) else transcript(prompt)
-        asked = list(blocks(_ANSWER.split(text)[0]))
+        asked = list(itertools.takewhile(lambda block: block != _ANSWER, blocks(text)))
         case = known.case_of(text, asked)
         case_id = case.case_id if case else None
         for block in asked:
