@@ -471,7 +471,7 @@ def test__lines__knowledge__is_its_own_basis():
 
 
 def test__to_draft__quote__is_looked_up_in_the_field_named_then_elsewhere():
-    case = Case(1, {"findings": "No fever. Clear.", "impression": "Fever. Clear."})
+    case = Case(1, {"findings": "Clear lungs.", "impression": "Fever. Clear."})
     right = to_draft(CellAnswer(True, "Fever", "impression", "r", "report"), case, FEVER, False)
     assert (right.value, right.status, right.source, right.rationale) == (True, "documented", "report", "r")
     assert right.quotes[0][:4] == ("Fever", "impression", 0, 5)
@@ -507,10 +507,30 @@ def test__to_draft__inferred__says_from_what():
     assert to_draft(guess._replace(basis="neither"), CASE, FEVER, True).source == "prior"
 
 
-def test__to_draft__number_of_the_row__must_be_the_columns_in_the_features_unit():
-    for value, status in ((38.5, "documented"), (101.3, "failed"), (37.0, "failed")):
-        draft = to_draft(CellAnswer(value, None, "temp", "", "row"), CASE, TEMPERATURE, False)
-        assert draft.status == status
+def test__to_draft__quote_but_for_case_and_blanks__stands_in_the_reports_own_words():
+    case = Case(1, {"findings": "A small\nleft EFFUSION.", "the <rest>": "Fever."})
+    effusion = Feature("pleural effusion", "boolean")
+    quote = to_draft(
+        CellAnswer(True, "small left effusion", "impression", "", "report"), case, effusion, False
+    ).quotes[0]
+    assert quote[:4] == ("small\nleft EFFUSION", "findings", 2, 21)
+    assert quote.rule == "quoted; normalised match; said to stand in 'impression'"
+    quote = to_draft(CellAnswer(True, "Fever", "the rest", "", "report"), case, FEVER, False).quotes[0]
+    assert (quote.field, quote.rule) == ("the <rest>", "quoted")
+
+
+@pytest.mark.parametrize(
+    ("said", "source"),
+    [
+        (CellAnswer(True, "Febrile", "indication", "", "row"), "report"),
+        (CellAnswer(True, None, "temp", "", "report"), "row"),
+        (CellAnswer(True, "Febrile", "temp", "", "report"), "report"),
+        (CellAnswer(True, None, "TEMP, gender", "", "row"), "row"),
+    ],
+)
+def test__to_draft__basis_and_place_that_differ__the_place_counts(said, source):
+    draft = to_draft(said, CASE, FEVER, False)
+    assert (draft.status, draft.source) == ("documented", source)
 
 
 def test__plain__any_draft__comes_back_through_json():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
+from dallm.augment.verification.quotes import Alignment, locate
 from dallm.engines.base import Case, CellValue, Draft, Quote, Source
 from dallm.engines.llm.cell_answer import CellAnswer
 from dallm.engines.llm.fence import shown_name
-from dallm.engines.llm.stated import in_unit_of
 from dallm.engines.plain import draft_to_plain as draft_to_plain
 from dallm.engines.plain import plain_to_draft as plain_to_draft
 from dallm.features import Feature, normalise_name
@@ -18,14 +17,6 @@ ONLY_PRIOR = "the model gives a value that rests on nothing"
 NO_QUOTE = "documented by the report, but no quote was given"
 NOT_QUOTED = "the quote does not stand in the report"
 NO_COLUMN = "documented by the row, but no column of the row was named"
-OTHER_VALUE = "the value is not that of the column"
-_NEAR = 0.005  # of the value: what rounding loses between two units
-
-
-class _Found(NamedTuple):
-    field: str
-    start: int
-    end: int
 
 
 def to_draft(
@@ -69,27 +60,11 @@ def to_draft(
     value, rationale = answer.value, answer.rationale
     if value is None:
         return Draft(None, "not_documented", None, rationale=rationale, prompt_sha256=prompt_sha256)
-    quotes: tuple[Quote, ...] = ()
-    source: Source = "report"
-    reason = ""
     if answer.basis in ("report", "row"):
-        column = _named(answer.field, case.row)
-        if answer.basis == "row" or (column is not None and not answer.quote):
-            source, reason = "row", _row_fault(value, column, case, feature)
-        elif not answer.quote:
-            reason = NO_QUOTE
-        else:
-            found = _located(answer.quote, _named(answer.field, case.report), case.report)
-            if found is None:
-                reason = NOT_QUOTED
-            else:
-                quotes = (_quote(found, value, case.report),)
-        if reason:
-            return failed_draft(reason, source, rationale, prompt_sha256)
-        return Draft(value, "documented", source, "", rationale, None, quotes, prompt_sha256)
+        return _documented(answer, case, prompt_sha256)
     known = answer.basis == "knowledge" and knowledge
     if infer:
-        source = "knowledge" if known else "prior"
+        source: Source = "knowledge" if known else "prior"
         return Draft(value, "inferred", source, rationale=rationale, prompt_sha256=prompt_sha256)
     reason = ONLY_KNOWLEDGE if known else ONLY_PRIOR
     return Draft(None, "not_documented", None, reason, rationale, prompt_sha256=prompt_sha256)
@@ -100,6 +75,24 @@ def failed_draft(
 ) -> Draft:
     """Return the draft of a cell that came to nothing."""
     return Draft(None, "failed", source, reason, rationale, prompt_sha256=prompt_sha256)
+
+
+def _documented(answer: CellAnswer, case: Case, prompt_sha256: str | None) -> Draft:
+    """The draft of a value that the record states: by a column of the row, or by a quote."""
+    value, rationale = answer.value, answer.rationale
+    column, field = _columns(answer.field, case.row), _named(answer.field, case.report)
+    # of a basis and a place that contradict each other the place counts: it can be looked up
+    if (column and not answer.quote) or (answer.basis == "row" and not (field and answer.quote)):
+        if not column:
+            return failed_draft(NO_COLUMN, "row", rationale, prompt_sha256)
+        return Draft(value, "documented", "row", "", rationale, None, (), prompt_sha256)
+    if not answer.quote:
+        return failed_draft(NO_QUOTE, "report", rationale, prompt_sha256)
+    found = locate(answer.quote, field, case.report)
+    if found is None:
+        return failed_draft(NOT_QUOTED, "report", rationale, prompt_sha256)
+    quote = _quote(found, value, answer.field, case.report)
+    return Draft(value, "documented", "report", "", rationale, None, (quote,), prompt_sha256)
 
 
 def _named(name: str | None, known: Iterable[str]) -> str | None:
@@ -115,29 +108,20 @@ def _named(name: str | None, known: Iterable[str]) -> str | None:
     )
 
 
-def _located(quote: str, field: str | None, report: Mapping[str, str]) -> _Found | None:
-    """Where a quote stands: in the field named if it does, else in another."""
-    for name in dict.fromkeys((*((field,) if field is not None else ()), *report)):
-        start = report[name].find(quote)
-        if start >= 0:
-            return _Found(name, start, start + len(quote))
-    return None
+def _columns(names: str | None, row: Mapping[str, CellValue]) -> bool:
+    """Whether columns of the row are named, one or several ("sbp, dbp"), and nothing else."""
+    if names is None:
+        return False
+    return _named(names, row) is not None or all(_named(name.strip(), row) for name in names.split(","))
 
 
-def _quote(found: _Found, value: CellValue, report: Mapping[str, str]) -> Quote:
+def _quote(found: Alignment, value: CellValue, said: str | None, report: Mapping[str, str]) -> Quote:
+    """The quote in the report's own words, with a note of what was mended."""
+    notes = ["quoted"]
+    if found.exactness != "exact":
+        notes.append(f"{found.exactness} match")
+    if said is not None and _named(said, (found.field,)) is None:
+        notes.append(f"said to stand in {said[:80]!r}")
     text = report[found.field][found.start : found.end]
     assertion = "negated" if value is False else "present"
-    return Quote(text, found.field, found.start, found.end, assertion, "quoted")
-
-
-def _row_fault(value: CellValue, column: str | None, case: Case, feature: Feature) -> str:
-    if column is None:
-        return NO_COLUMN
-    measured = case.row[column]
-    numbers = [n for n in (value, measured) if isinstance(n, (int, float)) and not isinstance(n, bool)]
-    if feature.kind != "numeric" or len(numbers) < 2:
-        return ""
-    unit = case.units.get(column)
-    converted = in_unit_of(feature, numbers[1], unit) if unit else None
-    wanted = numbers[1] if converted is None else converted
-    return "" if abs(numbers[0] - wanted) <= max(_NEAR * abs(wanted), 1e-9) else OTHER_VALUE
+    return Quote(text, found.field, found.start, found.end, assertion, "; ".join(notes))
