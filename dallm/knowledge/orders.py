@@ -7,7 +7,7 @@ import binascii
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from dallm.errors import DallmError
 from dallm.knowledge.passage import Document
 from dallm.resources import data_path
 
+_REACH = 600  # characters: no match reaches further from the word that its rule needs
 NOTICE = "contains text addressed to a language model; kept as data"
 
 # characters that show nothing: a few are ordinary (line-break hints, joined emoji), long runs carry a message
@@ -116,14 +117,33 @@ def marked(document: Document) -> Document:
 def _spoken(text: str) -> Iterator[Order]:
     lowered = text.lower()
     for rule in _rules():
-        if any(need in lowered for need in rule.needs):
-            for match in rule.pattern.finditer(text):
+        for start, end in _windows(lowered, rule.needs):
+            # lower case may be longer than the text: then all of it is looked through
+            whole = len(lowered) != len(text)
+            for match in rule.pattern.finditer(text, *((0,) if whole else (start, end))):
                 skip = len(match.group()) - len(match.group().lstrip(' \t\r\n.!?:;"”)>]*'))
                 yield Order(
                     match.start() + skip if skip < len(match.group()) else match.start(),
                     match.end(),
                     rule.name,
                 )
+
+
+def _windows(lowered: str, needs: Iterable[str]) -> list[tuple[int, int]]:
+    """The stretches around the words that a rule needs; nowhere else can its patterns match."""
+    spans = []
+    for need in needs:
+        at = lowered.find(need)
+        while at >= 0:
+            spans.append((max(0, at - _REACH), at + len(need) + _REACH))
+            at = lowered.find(need, at + len(need))
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _encoded(text: str) -> Iterator[Order]:
