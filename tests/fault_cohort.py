@@ -117,6 +117,9 @@ def kill_at(
         if process.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"the run ended ({process.returncode}) before {answered} rows were answered")
         time.sleep(0.005)
+    time.sleep(
+        random.uniform(0.0, 0.1)
+    )  # the count rises as an answer leaves: no better and no worse a moment
     process.kill()
     process.wait()
     while server.stats()["now"]:

@@ -343,7 +343,7 @@ class FaultService:
         if fault == "error_200":
             return as_json({"error": {"message": "Provider returned error", "code": 502}})
         other = next((a for a in self.last if a.row != ask.row), None) or Asked(
-            "0therc4se", "", (), ask.prompt, ask.schema, ask.tool
+            "0123456789ab", "", (), ask.prompt, ask.schema, ask.tool
         )
         content, finish, refusal = faulty(fault, ask, other) if fault in CONTENT else (right(ask), "stop", "")
         self.last = [ask, *self.last[:3]]

@@ -30,7 +30,7 @@ MODEL = "smollm2"
 KEY = "only-on-loopback"
 CONTEXT = 2048
 """Tokens of prompt and answer together that one call may take."""
-SLOTS = 2
+SLOTS = 1
 START_S = 60.0
 """Longest wait for the model to be loaded, in seconds; it takes 1.5 to 3."""
 
