@@ -173,8 +173,9 @@ def test__fill_existing__impossible_value__fails_with_the_reason(cohort, lexicon
     engine = Answers({1: {"o2sat": stated(920.0)}, 3: {"o2sat": stated(88.0, "72")}})
     filled = dallm.fill_existing(cohort, "o2sat", engine=engine, lexicon=lexicon)
     first = filled.cells.iloc[0]
-    assert (first["status"], first["reason"]) == ("failed", "920 % is outside what is possible, 20 to 100")
-    assert filled.frame["o2sat__filled"].tolist()[2] == 88.0
+    assert (first["status"], first["reason"]) == ("failed", "range: the value lies outside 20 to 100 %")
+    third = filled.cells.iloc[2]
+    assert (third["status"], third["reason"]) == ("conflicting", "value: another number stands in the quote")
 
 
 def test__fill_existing__quote_that_is_not_in_the_report__fails(cohort, lexicon):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dallm.augment.row_rules import RowRules
-from dallm.augment.verify import verified
+from dallm.augment.verification import verified
 from dallm.engines.base import Case, CaseAnswer, CellValue, Draft, Engine
 from dallm.errors import CohortError, DallmError, UserError, did_you_mean
 from dallm.features import Feature, FeatureSet, Kind, normalise_name
@@ -152,7 +152,7 @@ def _answers(
     rows = [bool(row.any()) for row in wanted]
     cases = (_hide(case, hidden) for case, ask in zip(cohort.cases(), rows, strict=True) if ask)
     to_engine, to_check = itertools.tee(cases)
-    given = verified(engine.fill(to_engine, asked), to_check, asked)
+    given = verified(engine.fill(to_engine, asked), to_check, asked, engine=engine)
     measured = Draft(None, "not_applicable", None, reason="measured in the table")
     for case_id, row in zip(cohort.ids.tolist(), wanted, strict=True):
         if not row.any():

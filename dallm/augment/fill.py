@@ -13,7 +13,7 @@ import dallm
 from dallm.augment.augmented import Augmented
 from dallm.augment.cells import UNCERTAIN, Uncertain
 from dallm.augment.checkpoint import Checkpoint
-from dallm.augment.verify import verified
+from dallm.augment.verification import verified
 from dallm.cohort import Cohort
 from dallm.engines.base import CaseAnswer, Engine
 from dallm.errors import CohortError, FeatureError, UserError, did_you_mean
@@ -153,7 +153,9 @@ def _answers(
     yield from done
     left = itertools.islice(cohort.cases(), len(done), None)
     to_engine, to_check = itertools.tee(left)
-    fresh: Iterator[CaseAnswer] = verified(engine.fill(to_engine, features, ack), to_check, features)
+    fresh: Iterator[CaseAnswer] = verified(
+        engine.fill(to_engine, features, ack), to_check, features, engine=engine
+    )
     yield from kept.keeping(fresh, len(done)) if kept is not None else fresh
 
 
