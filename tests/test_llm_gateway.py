@@ -258,6 +258,32 @@ def test__run__server_without_schema_and_tools__the_job_is_made_in_words(server)
     assert server.requests()[-1]["messages"][0]["content"] == "in the form template"
 
 
+def test__run__server_that_ignores_the_schema__is_asked_in_words_in_the_end():
+    def answer(request: Request) -> str:
+        return '{"fever": true}' if request.form == "template" else "Yes, I think so."
+
+    gate = Gateway(Answers(answer), max_concurrency=1)
+    kinds = [o.kind for o in gate.run(map(job, range(20)))]
+    assert kinds.count("unreadable") == 4  # two of each form before it was given up
+    assert gate.refused_forms == {"json_schema", "tool"}
+
+
+def test__run__one_request_refused_among_others__fails_alone_even_as_the_first():
+    def answer(request: Request) -> Any:
+        refused = request.messages[-1].content.startswith("Case 0:")
+        return CallError("request", "this text is refused") if refused else '{"fever": true}'
+
+    kinds = {o.key: (o.kind, o.attempts) for o in Gateway(Answers(answer)).run(map(job, range(5)))}
+    assert kinds == {0: ("request", 1)} | dict.fromkeys(range(1, 5), ("", 1))
+
+
+def test__run__every_request_refused__is_said_after_three():
+    client = Answers(lambda _: CallError("request", "unknown field"))
+    with pytest.raises(EngineError, match="unknown field"):
+        list(Gateway(client).run(map(job, range(50))))
+    assert client.sent == 3
+
+
 # --- faults that pass --------------------------------------------------------------------------------------
 
 

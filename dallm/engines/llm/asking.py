@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FORMS: tuple[Form, ...] = ("json_schema", "tool", "template")
-_ALONE_S = 0.35  # how long the first call of all goes alone: a wrong key is told sooner than an answer comes
+_UNREAD = 3  # jobs whose answers in one form could not be read, with none that could, before it is given up
+_ALONE_S = 0.25  # how long the first call of all goes alone: a wrong key is told sooner than an answer comes
 
 
 class _GivenUpError(Exception):
@@ -67,6 +68,20 @@ class _Asking:
             again = True
             if wait:
                 await asyncio.sleep(wait)
+
+    def other_form(self) -> bool:
+        """Turn to another form where no answer in this one could be read: some servers ignore it."""
+        gateway, form = self.gateway, self.request.form
+        if form in gateway.forms_read or self.reply is None:
+            return False
+        if self.reply.finish == "length" or self.reply.refusal or not self.reply.text:
+            return False
+        gateway.forms_unread[form] += 1
+        if gateway.forms_unread[form] < _UNREAD or _next_form(form, gateway.refused_forms) is None:
+            return False
+        gateway.refused_forms.add(form)
+        self.request = self.job.request
+        return True
 
     def _fit_form(self) -> None:
         """Ask in a form that the server has not refused."""
@@ -153,19 +168,22 @@ async def ask(
     """
     asking = _Asking(gateway, job)
     fault: AnswerError | None = None
-    try:
-        asking.reply = await asking.answer()
+    while True:
         try:
-            value = job.read(asking.reply)
-        except AnswerError as first:
-            fault = first
-            asking.request = job.again(asking.request, asking.reply, first)
             asking.reply = await asking.answer()
             value = job.read(asking.reply)
-    except AnswerError as second:
-        return asking.outcome(error=str(second), kind="unreadable", fault=second)
-    except _GivenUpError as given_up:
-        return asking.outcome(error=given_up.detail, kind=given_up.kind, fault=fault)
+            break
+        except AnswerError as error:
+            if fault is None:
+                fault = error
+                asking.request = job.again(asking.request, asking.reply or Reply(""), error)
+            elif asking.other_form():
+                fault = None
+            else:
+                return asking.outcome(error=str(error), kind="unreadable", fault=error)
+        except _GivenUpError as given_up:
+            return asking.outcome(error=given_up.detail, kind=given_up.kind, fault=fault)
+    gateway.forms_read.add(asking.request.form)
     if on_reply is not None:
         on_reply(job, value, asking.reply)
     return asking.outcome(value)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -81,6 +82,8 @@ class Gateway:
         self.budget = budget
         self.standing = Standing()
         self.refused_forms: set[Form] = set()
+        self.forms_read: set[Form] = set()
+        self.forms_unread: Counter[Form] = Counter()
         self._limiter: Limiter | None = None
         self._process = 0
 
@@ -92,6 +95,12 @@ class Gateway:
             if hasattr(self.client, "on_headers"):
                 self.client.on_headers = self._limiter.saw
         return self._limiter
+
+    def begin(self) -> None:
+        """Take nothing for granted that an earlier run saw: the server may be gone, the key revoked."""
+        if self.limiter.idle:
+            self.standing = Standing()
+            self.limiter.opened = False
 
     def run(
         self, jobs: Iterable[Job[T]], *, on_reply: Callable[[Job[T], T, Reply], object] | None = None
@@ -158,6 +167,7 @@ class _Run(Generic[T]):
         self._loop = background_loop().loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = False
+        self._loop.call_soon_threadsafe(gateway.begin)
 
     def start(self, job: Job[T]) -> None:
         self._loop.call_soon_threadsafe(self._start, job)

@@ -42,6 +42,11 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
         self._idle: list[asyncio.Future[None]] = []
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call is under way or waits."""
+        return not self.in_flight and all(turn.done() for queue in self._waiting for turn in queue)
+
     async def enter(self, *, again: bool = False) -> None:
         """Wait until a call may start; a repeated one goes before new ones."""
         if not any(self._waiting) and self._free():

@@ -71,9 +71,10 @@ class Course:
         known = self.standing.answers > 0
         if error.kind in ("key", "model", "no_api") or (error.kind == "request" and not known):
             self.standing.strikes += 1
-            if not known or self.standing.strikes >= _STRIKES:
+            # one request may be refused for what its case holds: of an unknown server three are made
+            if self.standing.strikes >= _STRIKES or not (known or error.kind == "request"):
                 raise _hopeless(error, model, address)
-        elif not error.may_pass:
+        if error.kind in ("request", "context"):
             return None
         if error.retry_after_s is not None and error.retry_after_s > min(_LONGEST_PAUSE_S, self.patience_s):
             raise EngineError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import time
@@ -78,8 +79,9 @@ class OpenAIChat:
         self._client: AsyncOpenAI | None = None
         self._process = 0
         self._left_out: set[str] = set()  # parameters that the model refused once
-        _host_of(self.base_url)
+        self._at_exit = False
         self._secret()
+        self.prepare()
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.model!r}, base_url={self._shown!r})"
@@ -111,8 +113,10 @@ class OpenAIChat:
                 return Reply("", finish="content_filter", refusal=error.detail, model=request.model)
 
     def prepare(self) -> None:
-        """Make ready what the first call would otherwise wait for: imports, certificates."""
-        self._connected()
+        """Make ready what the first call would otherwise wait for: imports and certificates take a second."""
+        importlib.import_module("openai")
+        if self._http_client is None or hasattr(self._http_client, "send"):
+            self._connected()  # what a callable makes is made for the first call
 
     async def close(self) -> None:
         """Close the connections; a later call opens new ones, unless the client was handed in."""
@@ -122,6 +126,9 @@ class OpenAIChat:
 
     async def _attempt(self, request: Request) -> Reply:
         client = self._connected()
+        if not self._at_exit:
+            background_loop().at_exit(self.close)
+            self._at_exit = True
         body = body_of(request, self._left_out, new_names=self._new_names())
         start = time.perf_counter()
         try:
@@ -173,7 +180,7 @@ class OpenAIChat:
                     "makes one."
                 )
             self._client, self._process = self._made(), os.getpid()
-            background_loop().at_exit(self.close)
+            self._at_exit = False
         return self._client
 
     def _made(self) -> AsyncOpenAI:
