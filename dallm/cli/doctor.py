@@ -30,6 +30,7 @@ NEEDED = (
     "langchain-neo4j",
     "matplotlib",
     "neo4j",
+    "neo4j-rust-ext",
     "networkx",
     "numpy",
     "openai",
@@ -40,12 +41,14 @@ NEEDED = (
     "pypdf",
     "rapidfuzz",
     "rich",
+    "safetensors",
     "scikit-learn",
     "sentence-transformers",
+    "tokenizers",
     "torch",
     "typer",
 )
-_MODULES = {"scikit-learn": "sklearn"}
+_MODULES = {"scikit-learn": "sklearn", "neo4j-rust-ext": "neo4j._rust"}
 _REINSTALL = "pip install --force-reinstall dallm"
 
 
