@@ -88,6 +88,7 @@ def fill_existing(
     [92.0, 95.0]
     """
     from dallm.augment.augmented import Augmented
+    from dallm.augment.fill import engine_for
     from dallm.lexicon import Lexicon
 
     names = (columns,) if isinstance(columns, str) else tuple(columns)
@@ -101,6 +102,7 @@ def fill_existing(
         from dallm.engines.extractive.engine import ExtractiveEngine
 
         engine = ExtractiveEngine(lexicon=lexicon)
+    engine = engine_for(engine, cohort)
     plan = [_column(cohort, name, lexicon) for name in names]
     measured = cohort.measured()[list(names)]
     wanted = measured.isna().to_numpy() if which == "missing" else np.ones(measured.shape, dtype=bool)
