@@ -1,4 +1,4 @@
-"""Whether an address lies on the premises: this machine, or one of the ranges set aside for private networks."""
+"""Whether an address lies on the premises: on this machine or in a private network."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def host_of(address: str) -> str | None:
 
     Examples
     --------
-    >>> host_of("https://ann:secret@Models.Example.org.:8443/v1"), host_of("[::1]:7687"), host_of("/run/m.sock")
+    >>> host_of("https://ann:pw@Models.Example.org.:8443/v1"), host_of("[::1]:7687"), host_of("/run/a.sock")
     ('models.example.org', '::1', None)
     """
     text = address.strip()

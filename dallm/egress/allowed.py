@@ -1,4 +1,4 @@
-"""What a user has allowed: hosts that patient text may be sent to, each with the agreement that permits it."""
+"""What a user has allowed: hosts that patient text may be sent to, each with its agreement."""
 
 from __future__ import annotations
 
@@ -87,6 +87,6 @@ def _name(host: str) -> str:
 
 def _unusable(given: object) -> UserError:
     return UserError(
-        f"allow_egress is a host with the agreement that allows it, for example 'api.openai.com: agreement of "
-        f"2026-03-01', a mapping of hosts to agreements, or True; got {given!r}."
+        "allow_egress is a host with the agreement that allows it, for example 'api.openai.com: agreement "
+        f"of 2026-03-01', a mapping of hosts to agreements, or True; got {given!r}."
     )

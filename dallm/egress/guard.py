@@ -1,4 +1,4 @@
-"""The one guard before everything that can send text: chat models, remote encoders, remote stores, uploads."""
+"""The one guard before everything that can send text: chat models, encoders, stores, uploads."""
 
 from __future__ import annotations
 
