@@ -148,6 +148,16 @@ def test__fill_schema__many_features__enumerates_no_fields():
     assert "enum" not in cells["f7"]["properties"]["field"]
 
 
+def test__fill_schema__shared__says_the_same_in_few_words():
+    features = [Feature(f"f{n}", "boolean") for n in range(50)] + list(FEATURES)
+    plain, shared = fill_schema(features), fill_schema(features, shared=True)
+    cells = shared["properties"]["features"]["properties"]
+    for name, cell_ in plain["properties"]["features"]["properties"].items():
+        assert shared["$defs"][cells[name]["$ref"].removeprefix("#/$defs/")] == cell_
+    assert len(shared["$defs"]) == 3
+    assert 4 * len(json.dumps(shared)) < len(json.dumps(plain))
+
+
 def test__other_schemas__objects__are_closed():
     feature = discover_schema()["properties"]["features"]["items"]
     assert feature["additionalProperties"] is False

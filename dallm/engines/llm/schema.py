@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ CATEGORIES = (
 _MOST_NAMED = 100
 
 
-def fill_schema(features: Sequence[Feature], fields: Sequence[str] = ()) -> dict[str, Any]:
+def fill_schema(
+    features: Sequence[Feature], fields: Sequence[str] = (), *, shared: bool = False
+) -> dict[str, Any]:
     """Return the schema of an answer that fills features; the same for every case of a run.
 
     Parameters
@@ -34,6 +37,9 @@ def fill_schema(features: Sequence[Feature], fields: Sequence[str] = ()) -> dict
     fields : sequence of str, default=()
         Report fields and columns of the row. They are enumerated where the features are few; otherwise any
         text may stand there, and reading checks it.
+    shared : bool, default=False
+        Describe cells that are alike once, and refer to that. For 60 features that is a quarter of the
+        tokens, where the server counts the schema, but not every server resolves references.
 
     Examples
     --------
@@ -44,7 +50,11 @@ def fill_schema(features: Sequence[Feature], fields: Sequence[str] = ()) -> dict
     named = fields and len(features) * (len(fields) + 1) <= _MOST_NAMED
     place = _one_of(tuple(fields)) if named else {"type": ["string", "null"]}
     cells = {feature.name: _cell(feature, place) for feature in features}
-    return _object({"case": {"type": "string"}, "features": _object(cells)})
+    defined: dict[str, Any] = {}
+    if shared:
+        cells, defined = _named_once(cells)
+    schema = _object({"case": {"type": "string"}, "features": _object(cells)})
+    return {**schema, "$defs": defined} if shared else schema
 
 
 def answer_schema() -> dict[str, Any]:
@@ -89,6 +99,18 @@ def _cell(feature: Feature, place: dict[str, Any]) -> dict[str, Any]:
             "basis": {"type": "string", "enum": list(BASES)},
         }
     )
+
+
+def _named_once(cells: dict[str, dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """References in place of the cells, and what they refer to."""
+    kinds: dict[str, str] = {}
+    defined: dict[str, Any] = {}
+    references = {}
+    for name, cell in cells.items():
+        kind = kinds.setdefault(json.dumps(cell), f"cell{len(kinds)}")
+        defined[kind] = cell
+        references[name] = {"$ref": f"#/$defs/{kind}"}
+    return references, defined
 
 
 def _one_of(texts: Sequence[str]) -> dict[str, Any]:
