@@ -18,6 +18,7 @@ from dallm.ack.ack import Ack, Answer, Citation
 from dallm.engines.base import Case
 from dallm.engines.llm.assemble import answer_messages, discover_messages, fill_messages
 from dallm.engines.llm.audit import audit_prompts, blocks
+from dallm.engines.llm.dictated import dictated
 from dallm.engines.llm.fence import case_key, fenced, safe_text
 from dallm.engines.llm.listing import record_code
 from dallm.engines.llm.published import published_messages
@@ -227,3 +228,35 @@ def test__audit_prompts__reports_full_of_orders__are_still_the_cases_record():
     leaky = [f"{prompt}\nfever label: 1" for prompt in prompts]
     found = audit_prompts(cohort, leaky, features=FEATURES)
     assert [(f.prompt, f.kind) for f in found] == [(place, "value") for place in range(len(texts))]
+
+
+UNSEEN = {"authority", "base64"}  # orders in words that no rule knows; they speak of no feature, either
+
+
+@pytest.mark.parametrize("name", sorted(INJECTIONS.keys() - UNSEEN))
+def test__dictated__quote_of_an_order__is_no_evidence(name):
+    text = f"Small effusion on the left. {INJECTIONS[name]}"
+    assert dictated(text, 28, len(text))
+    assert not dictated(text, 0, 27) or name in ("plain roles", "transcript roles")
+
+
+HARMLESS = [
+    "True vocal cords move normally.",
+    "Flow in the true lumen is preserved.",
+    "Please set the next appointment.",
+    "Patient was asked to answer questions and responded appropriately.",
+    "Temp 38.2 C, BP 120/80, SpO2 <92%.",
+    "Dr. [**Last Name**] was told; see note of ___.",
+    "{Blank single: 19197} is normal.",
+    "Compared to <DATE>, no change. <<< 2 cm.",
+    "98.6",
+    "Fever: True",
+    "System: regular rate and rhythm.",
+    "ASSISTANT: Dr. Miller. User of a walking aid.",
+    "Ignore the artefact over the left base.",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test__dictated__ordinary_words_of_a_report__are_evidence(text):
+    assert dictated(text, 0, len(text)) == ""
