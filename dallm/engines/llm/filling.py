@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from dallm.engines.base import Case, CaseAnswer, Draft
 from dallm.engines.llm.cache.store import AnswerCache, answer_key
+from dallm.engines.llm.cache.wordless import wordless
 from dallm.engines.llm.cell_answer import FillError
 from dallm.engines.llm.drafts import failed_draft
 from dallm.engines.llm.gateway import Gateway, Job, Outcome
@@ -90,19 +89,19 @@ class Filling:
 
     def _keep(self, job: Job[Cells], cells: Cells, reply: Reply) -> None:
         """Write an answer down the moment that it was read, before anybody sees it."""
-        if self.cache is not None:
+        if self.cache is None:
+            return
+        if job.key.asked_again:  # an answer to other words than the first request's
+            key = f"{answer_key(job.request, self.model_key)}:again"
+        else:
             key = self.cache.put_answer(job.request, self.model_key, reply)
-            self._keep_cells(job.key, cells, job.request.sha256, key)
+        self._keep_cells(job.key, cells, job.request.sha256, key)
 
     def _keep_cells(self, unit: Unit, cells: Cells, request_sha256: str, key: str) -> None:
         assert self.cache is not None
         records = self.planner.records(cells, request_sha256)
         if not self.cache.cache_text:
-            records = {
-                digest: wordless
-                for digest, record in records.items()
-                if (wordless := _without_words(record, unit.case)) is not None
-            }
+            records = {digest: wordless(record, unit.case) for digest, record in records.items()}
         self.cache.put_cells(unit.context, key, records)
 
     def _drafts(self, outcome: Outcome[Cells]) -> dict[str, Draft]:
@@ -111,8 +110,11 @@ class Filling:
         if outcome.value is not None:
             return self.planner.drafts(unit, outcome.value, sha256)
         read = dict(outcome.fault.read) if isinstance(outcome.fault, FillError) else {}
-        if read and self.cache is not None:  # cells of an answer that was readable in part are paid for, too
-            self._keep_cells(unit, read, sha256, f"{sha256}:part")
+        if self.cache is not None and outcome.fault and outcome.reply and outcome.request:
+            fault = str(outcome.fault)
+            key = self.cache.put_rejected(outcome.request, self.model_key, outcome.reply, fault)
+            if read:  # cells of an answer that was readable in part are paid for, too
+                self._keep_cells(unit, read, sha256, key)
         drafts = self.planner.drafts(unit, read, sha256)
         reason = f"{outcome.kind or 'unreadable'}: {outcome.error}"
         for feature in unit.missing:
@@ -179,17 +181,3 @@ class _Pending:
 
 def _can_be_cut(unit: Unit) -> bool:
     return sum(map(estimate_tokens, unit.case.report.values())) >= 2 * _LEAST_PART
-
-
-def _without_words(record: dict[str, Any], case: Case) -> dict[str, Any] | None:
-    """A record that holds no words of the report, only where they stand; None where they stand nowhere."""
-    quote, kept = record.get("quote"), {**record, "rationale": ""}
-    if not quote:
-        return kept
-    named = [name for name in case.report if name == record.get("field")]
-    for name in dict.fromkeys((*named, *case.report)):
-        start = case.report[name].find(quote)
-        if start >= 0:
-            sha256 = hashlib.sha256(quote.encode("utf-8", "surrogatepass")).hexdigest()
-            return {**kept, "quote": [name, start, start + len(quote), sha256]}
-    return None

@@ -13,6 +13,7 @@ from dallm.ack.ack import Ack
 from dallm.engines.base import Case, Draft
 from dallm.engines.llm.assemble import FillPrompt, repair_message
 from dallm.engines.llm.cache.store import Held, context_key
+from dallm.engines.llm.cache.wordless import restored
 from dallm.engines.llm.cell_answer import CellAnswer, FillError
 from dallm.engines.llm.drafts import to_draft
 from dallm.engines.llm.jobs import Job
@@ -42,6 +43,7 @@ class Unit:
     features: tuple[Feature, ...]
     context: bytes
     held: dict[str, Held]
+    asked_again: bool = False
 
     @property
     def missing(self) -> tuple[Feature, ...]:
@@ -59,6 +61,9 @@ class Planner:
         The name that the server knows, and the name of model and place in the cache.
     features : tuple of Feature
     ack : Ack or None
+    shared_schema : bool, default=False
+        Whether cells that are alike are described once, with references: for servers that bill the schema
+        and resolve them.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class Planner:
         model_key: str,
         features: tuple[Feature, ...],
         ack: Ack | None,
+        *,
+        shared_schema: bool = False,
     ) -> None:
         self.settings = settings
         self.model = model
@@ -79,7 +86,9 @@ class Planner:
         self.form: Form = "template" if published else "json_schema"
         self._groups = lesion_groups(features) if published else [("", features)]
         self._prompt = functools.lru_cache(maxsize=8)(self._prompt_in)
-        self._schema = functools.lru_cache(maxsize=256)(fill_schema)
+        self._schema = functools.lru_cache(maxsize=256)(
+            functools.partial(fill_schema, shared=shared_schema)
+        )
         self._limit: int | None = None
 
     def units(self, number: int, case: Case, limit: int | None = None) -> list[Unit]:
@@ -97,7 +106,7 @@ class Planner:
         """Give a unit what the cache holds of its features."""
         for feature in unit.features:
             found = held.get(self.digests[feature.name])
-            if found is not None and _restored(found, unit.case) is not None:
+            if found is not None and restored(found.record, unit.case) is not None:
                 unit.held[feature.name] = found
 
     def job(self, unit: Unit) -> Job[Cells]:
@@ -110,6 +119,7 @@ class Planner:
             return self._request(unit, missing, form)
 
         def again(request: Request, reply: Reply, fault: AnswerError) -> Request:
+            unit.asked_again = True
             left = fault.missing if isinstance(fault, FillError) else reader.missing
             return self._again(request, reply, fault, left, missing)
 
@@ -129,7 +139,7 @@ class Planner:
             held, cached, sha256 = unit.held.get(feature.name), False, request_sha256
             cell = cells.get(feature.name)
             if held is not None:
-                cell, cached = _restored(held, unit.case), True
+                cell, cached = restored(held.record, unit.case), True
                 sha256 = str(held.record.get("request", ""))
             if cell is not None:
                 draft = to_draft(
@@ -224,20 +234,6 @@ def look_up(
     found = find([unit.context for unit in listed])
     for unit in listed:
         planner.hold(unit, found.get(unit.context, {}))
-
-
-def _restored(held: Held, case: Case) -> CellAnswer | None:
-    """The answer that a record stands for; None where its quote is no longer to be had."""
-    record = held.record
-    quote = record.get("quote")
-    if isinstance(quote, list):  # kept without words: field, start, end and the digest of what stood there
-        field, start, end, sha256 = quote
-        quote = case.report.get(field, "")[start:end]
-        if hashlib.sha256(quote.encode("utf-8", "surrogatepass")).hexdigest() != sha256:
-            return None
-    return CellAnswer(
-        record.get("value"), quote, record.get("field"), record.get("rationale") or "", record["basis"]
-    )
 
 
 def _digest(feature: Feature) -> str:

@@ -7,24 +7,39 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dallm.engines.llm.cache.files import OwnFile
 from dallm.engines.llm.wire import Reply, Request, Usage
 
 FILE = "answers.sqlite"
 _APPLICATION = 0x64616C63
+_VERSION = 2
 _SCHEMA = """
-create table if not exists answers (key text primary key, model text not null, made real not null,
-    form text not null, finish text not null, body blob, read integer, cached integer, written integer,
-    request_id text not null, verdict text not null default '') without rowid;
+create table if not exists answers (key text primary key, model text not null, request text not null,
+    made real not null, form text not null, finish text not null, body blob, read integer, cached integer,
+    written integer, request_id text not null, verdict text not null default '') without rowid;
+create table if not exists rejected (key text primary key, model text not null, request text not null,
+    made real not null, form text not null, finish text not null, body blob, read integer, cached integer,
+    written integer, request_id text not null, verdict text not null) without rowid;
+create index if not exists answers_by_request on answers (request);
+create index if not exists rejected_by_request on rejected (request);
 create table if not exists cells (id integer primary key, context blob not null, answer text not null,
     made real not null, body blob not null);
 create index if not exists cells_by_context on cells (context);
 """
 _AT_ONCE = 500
+
+Table = Literal["answers", "rejected", "cells"]
+_ANSWER = "key model request made form finish body read cached written request_id verdict".split()
+COLUMNS: dict[Table, tuple[str, ...]] = {
+    "answers": tuple(_ANSWER),
+    "rejected": tuple(_ANSWER),
+    "cells": ("id", "context", "answer", "made", "body"),
+}
+"""What :meth:`AnswerCache.listed` yields of each table; the first column orders the rows."""
 
 CellRecord = dict[str, Any]
 """A cell as the cache keeps it: plain values, made and read by the engine."""
@@ -82,7 +97,7 @@ class AnswerCache:
     def __init__(self, folder: str | os.PathLike[str] | None = None, *, cache_text: bool = True) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
         self.cache_text = cache_text
-        self._file = OwnFile(self.folder / FILE, application=_APPLICATION, schema=_SCHEMA)
+        self._file = OwnFile(self.folder / FILE, application=_APPLICATION, version=_VERSION, schema=_SCHEMA)
 
     def __repr__(self) -> str:
         return f"AnswerCache({str(self.folder)!r})"
@@ -104,27 +119,59 @@ class AnswerCache:
         if not rows:
             return None
         body, finish, read, cached, written, request_id = rows[0]
-        text = zlib.decompress(body).decode("utf-8", "surrogatepass")
-        return Reply(text, finish, usage=Usage(read, cached, written), request_id=request_id)
+        return Reply(text_of(body), finish, usage=Usage(read, cached, written), request_id=request_id)
 
     def put_answer(self, request: Request, model_key: str, reply: Reply) -> str:
         """Keep an answer that was read without a fault, and return its key."""
-        key = answer_key(request, model_key)
-        text = zlib.compress(reply.text.encode("utf-8", "surrogatepass"), 1) if self.cache_text else None
+        return self._put("answers", request, model_key, reply, "")
+
+    def put_rejected(self, request: Request, model_key: str, reply: Reply, fault: str) -> str:
+        """Keep an answer that could not be read, for looking at; it is never given as an answer.
+
+        Parameters
+        ----------
+        request : Request
+        model_key : str
+        reply : Reply
+        fault : str
+            Why it could not be read. Like the answer it may hold words of a report: where texts are not
+            kept, only that there was such an answer is.
+
+        Returns
+        -------
+        str
+            The key under which it stands.
+        """
+        return self._put("rejected", request, model_key, reply, fault if self.cache_text else "unreadable")
+
+    def raw(self, request_sha256: str) -> list[str]:
+        """Return the raw answers to a request that the ``cells`` of a result refer to, refused ones too."""
+        rows = self._file.rows(
+            "select body from answers where request = ? and body is not null union all "
+            "select body from rejected where request = ? and body is not null",
+            (request_sha256, request_sha256),
+        )
+        return [text_of(body) for (body,) in rows]
+
+    def _put(self, table: str, request: Request, model_key: str, reply: Reply, verdict: str) -> str:
+        sha256 = request.sha256
+        key = _answer_key(sha256, model_key)
+        text = reply.text or reply.refusal
+        body = zlib.compress(text.encode("utf-8", "surrogatepass"), 1) if self.cache_text else None
         self._file.write(
-            "insert or replace into answers (key, model, made, form, finish, body, read, cached, written, "
-            "request_id) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"insert or replace into {table} (key, model, request, made, form, finish, body, read, cached, "
+            "written, request_id, verdict) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 key,
                 model_key,
+                sha256,
                 time.time(),
                 request.form,
                 reply.finish,
-                text,
-                reply.usage.read,
-                reply.usage.cached,
-                reply.usage.written,
+                body,
+                *reply.usage,
                 reply.request_id,
+                verdict,
             ),
         )
         return key
@@ -160,44 +207,89 @@ class AnswerCache:
         )
 
     def info(self) -> dict[str, Any]:
-        """Return counts by model, the size of the file and the time of the oldest answer."""
+        """Return counts by model, the size of the file and the times of the oldest and newest answer."""
         models = dict(self._file.rows("select model, count(*) from answers group by model order by model"))
-        cells = int(self._file.rows("select count(*) from cells")[0][0])
-        oldest = self._file.rows("select min(made) from answers")[0][0]
+        (cells,), (rejected,) = (
+            self._file.rows(f"select count(*) from {table}")[0] for table in ("cells", "rejected")
+        )
+        oldest, newest = self._file.rows("select min(made), max(made) from answers")[0]
+        wordless = self._file.rows("select count(*) from answers where body is null")[0][0]
         return {
             "folder": str(self.folder),
             "answers": sum(models.values()),
             "models": models,
             "case answers": cells,
-            "bytes": (self.folder / FILE).stat().st_size,
+            "rejected": rejected,
+            "without text": wordless,
+            "bytes": self._file.size(),
             "oldest": oldest,
+            "newest": newest,
         }
 
+    def listed(self, table: Table, *, model: str | None = None) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table of the file, in parts, for exporting; `COLUMNS` names what is in them."""
+        columns, by = ", ".join(COLUMNS[table]), COLUMNS[table][0]
+        chosen, values = _chosen(model, None)
+        if table == "cells":
+            keys = f"select key from answers where {chosen} union select key from rejected where {chosen}"
+            chosen, values = (f"answer in ({keys})", values * 2) if model is not None else ("1", [])
+        last: Any = None
+        while rows := self._file.rows(
+            f"select {columns} from {table} where {chosen} and (? is null or {by} > ?) order by {by} "
+            f"limit {_AT_ONCE}",
+            (*values, last, last),
+        ):
+            yield from rows
+            last = rows[-1][0]
+
     def clear(self, *, model: str | None = None, older_than_s: float | None = None) -> int:
-        """Remove answers with their cells and return how many; all of them, or of one model or age."""
-        where: list[str] = ["1"]
-        values: list[Any] = []
-        if model is not None:
-            where.append("model = ?")
-            values.append(model)
-        if older_than_s is not None:
-            where.append("made < ?")
-            values.append(time.time() - older_than_s)
-        condition = " and ".join(where)
-        count = int(self._file.rows(f"select count(*) from answers where {condition}", values)[0][0])
-        self._file.write(
-            f"delete from cells where answer in (select key from answers where {condition})", values
-        )
-        self._file.write(f"delete from answers where {condition}", values)
-        if model is None and older_than_s is None:
-            self._file.write("delete from cells", ())
-        self._file.write("vacuum", ())
-        return count
+        """Remove answers with their cells, for good, and return how many answers went.
+
+        Parameters
+        ----------
+        model : str, optional
+            Only those of a model, named with its place as in :meth:`info`, or without.
+        older_than_s : float, optional
+            Only those that arrived longer ago.
+        """
+        chosen, values = _chosen(model, older_than_s)
+        before = int(self._file.rows(f"select count(*) from answers where {chosen}", values)[0][0])
+        keys = f"select key from answers where {chosen} union select key from rejected where {chosen}"
+        aged, age = _chosen(None, older_than_s)
+        if model is None:
+            cells = (f"delete from cells where {aged}", age)
+        else:
+            cells = (f"delete from cells where answer in ({keys}) and {aged}", [*values, *values, *age])
+        answers = [(f"delete from {table} where {chosen}", values) for table in ("answers", "rejected")]
+        self._file.remove([cells, *answers])
+        return before
+
+
+def _chosen(model: str | None, older_than_s: float | None) -> tuple[str, list[Any]]:
+    """The condition that rows of a model and an age fulfil, and its values."""
+    where: list[str] = ["1"]
+    values: list[Any] = []
+    if model is not None:
+        where.append("(model = ? or substr(model, 1, length(?) + 1) = ? || '@')")
+        values += [model] * 3
+    if older_than_s is not None:
+        where.append("made < ?")
+        values.append(time.time() - older_than_s)
+    return " and ".join(where), values
+
+
+def text_of(body: bytes) -> str:
+    """Return a text as it was before it was kept."""
+    return zlib.decompress(body).decode("utf-8", "surrogatepass")
 
 
 def answer_key(request: Request, model_key: str) -> str:
     """Return the digest of a request to one model at one place."""
-    return hashlib.sha256(f"{model_key}\x1f{request.sha256}".encode()).hexdigest()
+    return _answer_key(request.sha256, model_key)
+
+
+def _answer_key(request_sha256: str, model_key: str) -> str:
+    return hashlib.sha256(f"{model_key}\x1f{request_sha256}".encode()).hexdigest()
 
 
 def _again(folder: str, cache_text: bool) -> AnswerCache:
