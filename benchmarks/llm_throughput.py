@@ -114,7 +114,10 @@ def show_faults(server: FaultServer, task: dict[str, Any], folder: Path, latency
     print(f"{task['cases']} rows, faults {seen['faults']}")
     print(f"{seen['requests']} requests, {seen['requests'] / task['cases']:.3f} per row, in {seconds:.1f} s")
     print(f"cells wrong without saying so {len(wrong)}, failed or conflicting {len(refused)}")
-    print(f"requests before a Retry-After had passed {seen['early']}, most at once {seen['most_at_once']}")
+    print(f"requests before a Retry-After had passed {seen['early']}, most at once {seen['most_at_once']};")
+    print(
+        f"requests that were under way when it was sent came up to {seen['latest_to_hear_s']:.3f} s after it"
+    )
     again = server.stats()["requests"]
     server.set(share=0.0)
     seconds = _to_the_end(server, task, folder, folder / "again.parquet")

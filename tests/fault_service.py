@@ -14,8 +14,8 @@ from typing import Any
 
 from fault_answers import CONTENT, MIXED, SPECIAL, Asked, asked, faulty, right
 
-GRACE_S = 0.1
-"""A request that was under way when the answer "not before ..." left is not early; this long it may be."""
+GRACE_S = 0.25
+"""A request that was under way when another row's "not before ..." left is not early; so long it may be."""
 PAGE = b"<!doctype html><html><head><title>Welcome</title></head><body><h1>It works</h1></body></html>"
 
 
@@ -174,7 +174,8 @@ class FaultService:
         self.bodies: list[Any] = []
         self.plan = Plan(self.settings)
         self.now = self.most = self.early = 0
-        self.told_at = self.not_before = 0.0
+        self.told_at = self.not_before = self.latest_to_hear = 0.0
+        self.row_not_before: dict[str, float] = {}
         self.last: list[Asked] = []
         self.window: list[float] = []
         self.seen: set[int] = set()
@@ -229,6 +230,7 @@ class FaultService:
             "most_at_once": self.most,
             "now": self.now,
             "early": self.early,
+            "latest_to_hear_s": round(self.latest_to_hear, 3),
             "faults": dict(Counter(r.fault for r in self.records if r.fault)),
             "not_whole": sum(1 for r in self.records if r.done_at and not r.whole),
             "connections": self.connections,
@@ -241,9 +243,11 @@ class FaultService:
         no = self._no(headers, body, ask)
         attempt, fault = (0, "") if no else self.plan.fault(ask.row)
         record = Record(ask.row, attempt, at, self.now + 1, fault=fault)
-        if at < self.not_before and at > self.told_at + GRACE_S:
+        if at < self.row_not_before.get(ask.row, 0.0) or self.told_at + GRACE_S < at < self.not_before:
             record.early_s = self.not_before - at
             self.early += 1
+        elif at < self.not_before:
+            self.latest_to_hear = max(self.latest_to_hear, at - self.told_at)
         self.records.append(record)
         if self.settings.keep:
             self.bodies.append(body)
@@ -257,7 +261,11 @@ class FaultService:
         record.status = answer.status
         if "retry-after" in answer.headers or "retry-after-ms" in answer.headers:
             self.told_at = record.done_at
-            self.not_before = max(self.not_before, self.told_at + (self.settings.retry_after_s or 0.0))
+            milliseconds = answer.headers.get("retry-after-ms")
+            told = self.settings.retry_after_s if milliseconds is None else float(milliseconds) / 1000
+            until = self.told_at + (told or 0.0)
+            self.not_before = max(self.not_before, until)
+            self.row_not_before[ask.row] = until
         return answer, record
 
     def _no(self, headers: Mapping[str, str], body: Any, ask: Asked) -> Answer | None:

@@ -99,7 +99,7 @@ def test__fill_values__real_server__every_cell_has_a_status_and_a_rerun_asks_not
     filled = dallm.fill_values(small_cohort(), features, engine=engine(real_llm, tmp_path))
     assert filled.cells["status"].isin(STATUSES).all()
     assert len(filled.cells) == 2
-    assert set(filled.cells["model"]) == {real_llm.model}
+    assert set(filled.cells["model"]) == {f"openai:{real_llm.model}"}
     documented = filled.cells[filled.cells["status"] == "documented"]
     assert (documented["n_evidence"] > 0).all()  # a value without a quote of the report is no finding
     if (filled.cells["status"] != "failed").all():
