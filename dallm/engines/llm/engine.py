@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -20,7 +21,7 @@ from dallm.engines.llm.schema import answer_schema, discover_schema
 from dallm.engines.llm.settings import Settings
 from dallm.engines.llm.units import Planner
 from dallm.engines.llm.wire import AnswerError, ChatClient, Form, Message, Reply, Request
-from dallm.errors import EngineError, UserError
+from dallm.errors import EngineError, KnowledgeWarning, UserError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from dallm.knowledge.passage import Hit
 
 T = TypeVar("T")
+
+_OPENAI = "api.openai.com"
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,13 @@ class LLMEngine:
         """Answer an expert query from retrieved passages, each statement with its passage."""
         hits = list(passages)
         template = self.settings.template("answer")
-        return self._ask(
+        found = self._ask(
             lambda form: answer_messages(question, hits, form=form, template=template),
             answer_schema(),
             lambda reply: read_citations(reply, hits),
             f"the question {question!r}",
         )
+        return found or KnowledgeAnswer("")
 
     def propose_features(self, ack: Ack) -> FeatureSet:
         """Propose the clinical features that the knowledge corpus names, condition by condition."""
@@ -179,7 +183,7 @@ class LLMEngine:
                 return discover_messages(ack, conditions=[condition], form=form, template=template)
 
             proposed = self._ask(messages, discover_schema(), read, f"the features of {condition}")
-            for feature in proposed:
+            for feature in proposed or ():
                 first = found.get(feature.key)
                 if first is None:
                     found[feature.key] = feature
@@ -200,7 +204,16 @@ class LLMEngine:
             If the model cannot be asked at all.
         """
         self._check_egress()
-        planner = Planner(self.settings, self.client.model, self.model_key, tuple(features), knowledge)
+        # who bills the schema resolves its references; other servers may not
+        billed = any(_OPENAI in address for address in self.client.endpoints)
+        planner = Planner(
+            self.settings,
+            self.client.model,
+            self.model_key,
+            tuple(features),
+            knowledge,
+            shared_schema=billed,
+        )
         return Filling(self._gateway, planner, self.cache, self.model_key).run(cases)
 
     def close(self) -> None:
@@ -215,8 +228,8 @@ class LLMEngine:
         schema: Mapping[str, Any],
         read: Callable[[Reply], T],
         what: str,
-    ) -> T:
-        """Ask one question about knowledge; no patient's text is in it."""
+    ) -> T | None:
+        """Ask one question about knowledge, which holds no patient's text; None for what cannot be read."""
 
         def in_form(form: Form) -> Request:
             structured = form in ("json_schema", "tool")
@@ -236,9 +249,16 @@ class LLMEngine:
             except AnswerError:  # a later version reads more strictly than the one that kept it
                 pass
         outcome = self._gateway.ask(Job(what, request, read, in_form=in_form))
+        if outcome.kind == "unreadable":
+            warnings.warn(
+                f"{self.model} gave no answer to {what} that can be used: {outcome.error}",
+                KnowledgeWarning,
+                stacklevel=3,
+            )
+            return None
         if outcome.value is None or outcome.reply is None:
             raise EngineError(f"{self.model} gave no answer to {what}: {outcome.error}")
-        if self.cache is not None:
+        if self.cache is not None and outcome.request == request:
             self.cache.put_answer(request, self.model_key, outcome.reply)
         return outcome.value
 

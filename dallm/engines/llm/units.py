@@ -86,9 +86,7 @@ class Planner:
         self.form: Form = "template" if published else "json_schema"
         self._groups = lesion_groups(features) if published else [("", features)]
         self._prompt = functools.lru_cache(maxsize=8)(self._prompt_in)
-        self._schema = functools.lru_cache(maxsize=256)(
-            functools.partial(fill_schema, shared=shared_schema)
-        )
+        self._schema = functools.lru_cache(maxsize=256)(functools.partial(fill_schema, shared=shared_schema))
         self._limit: int | None = None
 
     def units(self, number: int, case: Case, limit: int | None = None) -> list[Unit]:
