@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from fault_answers import CONTENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -35,6 +36,8 @@ from dallm.engines.llm.wire import Message, transcript
 from dallm.errors import UserError
 from dallm.features import Feature, FeatureSet
 from dallm.knowledge.passage import Hit, Passage
+
+pytest_plugins = ("llm_fixtures",)
 
 PAPER = (
     "atelectasis",
@@ -698,3 +701,18 @@ def test__merge_answers__quotes_with_offsets_of_their_part__count_from_the_whole
     assert len(parts) > 1
     (quote,) = merge_answers(answers, parts).drafts["fever"].quotes
     assert case.report["x"][quote.start : quote.end] == "Febrile"
+
+
+@pytest.mark.parametrize("layout", ["per_case", "as_published"])
+def test__audit_prompts__all_that_a_server_got_in_a_run__holds_no_target(study, faults, tmp_path, layout):
+    cohort, ack, features = study
+    faults.set(keep=True, share=0.2, kinds=list(CONTENT), seed=2)
+    engine = dallm.engine(
+        "openai:tiny", base_url=faults.base_url, api_key="any", cache=str(tmp_path / "c"), layout=layout
+    )
+    dallm.fill_values(cohort, features[:9], ack=ack, engine=engine)
+    bodies = faults.requests()
+    assert len(bodies) > len(cohort)
+    chats = [tuple(Message(m["role"], m["content"]) for m in body["messages"]) for body in bodies]
+    assert any(len(chat) > 2 for chat in chats)  # some were asked again
+    assert audit_prompts(cohort, chats, features=features, knowledge=ack) == []
