@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from dallm.egress.addresses import host_of, literal
 from dallm.errors import UserError
 
-AllowEgress = bool | str | Collection[str] | Mapping[str, str] | None
-
 _WITH_AGREEMENT = re.compile(r"(\S+?):\s+(\S.*)", re.DOTALL)
 _NONE_NAMED = "no agreement named"
 
@@ -46,7 +44,7 @@ class Allowed:
         >>> "llm.example.org" in Allowed.of(["https://llm.example.org/v1"])
         True
         """
-        if isinstance(allow_egress, cls):
+        if isinstance(allow_egress, Allowed):
             return allow_egress
         if allow_egress is None or isinstance(allow_egress, bool):
             return cls(everywhere=bool(allow_egress))
@@ -70,6 +68,10 @@ class Allowed:
     def agreement(self, host: str) -> str:
         """Return the agreement for a host."""
         return self.agreements.get(_name(host), _NONE_NAMED)
+
+
+AllowEgress = bool | str | Collection[str] | Mapping[str, str] | Allowed | None
+"""What a user may give as `allow_egress`."""
 
 
 def _pair(text: object) -> tuple[str, str]:

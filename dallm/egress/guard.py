@@ -58,19 +58,17 @@ def refuse_patient_text(cohort: HasDataUse, thing: object, allow_egress: AllowEg
             )
 
 
-def agreement_of(cohort: HasDataUse, thing: object, allow_egress: AllowEgress = None) -> str:
+def agreement_of(data_use: str, thing: object, allow_egress: AllowEgress = None) -> str:
     """Return under which agreement text of a cohort leaves the premises; empty where none is needed.
 
     Examples
     --------
     >>> class Client:
     ...     base_url = "https://8.8.8.8/v1"
-    >>> class Cases:
-    ...     data_use = "credentialed"
-    >>> agreement_of(Cases(), Client(), "8.8.8.8: agreement of 2026-03-01")
+    >>> agreement_of("credentialed", Client(), "8.8.8.8: agreement of 2026-03-01")
     '8.8.8.8: agreement of 2026-03-01'
     """
-    if cohort.data_use != "credentialed":
+    if data_use != "credentialed":
         return ""
     allowed = Allowed.of(allow_egress)
     hosts = dict.fromkeys(host for host, _ in _public_places(thing))

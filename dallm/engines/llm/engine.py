@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from dallm.egress import refuse_patient_text
 from dallm.engines.base import Case, CaseAnswer, KnowledgeAnswer
 from dallm.engines.llm.assemble import answer_messages, discover_messages
 from dallm.engines.llm.cache.store import AnswerCache
 from dallm.engines.llm.filling import Filling
 from dallm.engines.llm.gateway import Gateway, Job, Purse
+from dallm.engines.llm.guarded_chat import guarded_gateway
 from dallm.engines.llm.listing import numbered_answers
 from dallm.engines.llm.reading_knowledge import read_citations, read_features
 from dallm.engines.llm.schema import answer_schema, discover_schema
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from dallm.ack.ack import Ack
-    from dallm.cohort import Cohort
+    from dallm.egress.guard import HasDataUse
     from dallm.features import Feature, FeatureSet
     from dallm.knowledge.passage import Hit
 
@@ -123,7 +125,8 @@ class LLMEngine:
         self._gateway = Gateway(
             self.client, max_concurrency=max_concurrency, tries=tries, ledger=self.ledger, budget=budget
         )
-        self._cohort: Any = _Unknown()
+        self._cohort: Any = None
+        self._guarded: list[Gateway] = []  # one for patients' text, made when first needed; copies share it
 
     def __repr__(self) -> str:
         return f"LLMEngine({self.model!r}, layout={self.settings.layout!r}, infer={self.settings.infer})"
@@ -140,7 +143,7 @@ class LLMEngine:
         text = f"{self.settings.digest()}\x1f{self.settings.knowledge}\x1f{self.model_key}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def for_cohort(self, cohort: Cohort) -> LLMEngine:
+    def for_cohort(self, cohort: HasDataUse) -> LLMEngine:
         """Return this engine for the cases of a cohort, after checking that their text may go to the model.
 
         Raises
@@ -148,9 +151,14 @@ class LLMEngine:
         EgressError
             If the cohort is credentialed and the model is at a public address that is not allowed.
         """
+        self._check_egress(cohort)
         made = copy.copy(self)
         made._cohort = cohort
-        made._check_egress()
+        if cohort.data_use != "open":
+            if not self._guarded:
+                self._guarded.append(guarded_gateway(self._gateway, cohort.data_use, self.allow_egress))
+            made._gateway = self._guarded[0]
+            made.client = made._gateway.client
         return made
 
     def answer(self, question: str, passages: Sequence[Hit]) -> KnowledgeAnswer:
@@ -203,7 +211,9 @@ class LLMEngine:
         EngineError
             If the model cannot be asked at all.
         """
-        self._check_egress()
+        if self._cohort is None:
+            return self.for_cohort(_Unknown()).fill(cases, features, knowledge)
+        self._check_egress(self._cohort)
         # who bills the schema resolves its references; other servers may not
         billed = any(_OPENAI in address for address in self.client.endpoints)
         planner = Planner(
@@ -218,7 +228,8 @@ class LLMEngine:
 
     def close(self) -> None:
         """Close the connections and the cache."""
-        self._gateway.close()
+        for gateway in (self._gateway, *self._guarded):
+            gateway.close()
         if self.cache is not None:
             self.cache.close()
 
@@ -262,10 +273,8 @@ class LLMEngine:
             self.cache.put_answer(request, self.model_key, outcome.reply)
         return outcome.value
 
-    def _check_egress(self) -> None:
-        from dallm.egress import refuse_patient_text
-
-        refuse_patient_text(self._cohort, self.client, self.allow_egress)
+    def _check_egress(self, cohort: HasDataUse) -> None:
+        refuse_patient_text(cohort, self.client, self.allow_egress)
 
 
 def _both(first: Feature, second: Feature) -> Feature:
