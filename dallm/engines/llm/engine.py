@@ -17,6 +17,7 @@ from dallm.engines.llm.cache.store import AnswerCache
 from dallm.engines.llm.filling import Filling
 from dallm.engines.llm.gateway import Gateway, Job, Purse
 from dallm.engines.llm.guarded_chat import guarded_gateway
+from dallm.engines.llm.ledger import Ledger, ledger_of
 from dallm.engines.llm.listing import numbered_answers
 from dallm.engines.llm.reading_knowledge import read_citations, read_features
 from dallm.engines.llm.schema import answer_schema, discover_schema
@@ -68,6 +69,10 @@ class LLMEngine:
         Hosts that a credentialed cohort's text may be sent to; see ``docs/patient_text.md``.
     timeout_s, tries
         Of one call.
+    show_labels : bool, default=False
+        Put the targets into the prompts of the published layout, to reproduce its leak; warns.
+    label : str, optional
+        What the model is called in results.
 
     Raises
     ------
@@ -104,6 +109,7 @@ class LLMEngine:
         allow_egress: bool | str | Collection[str] | Mapping[str, str] | None = None,
         timeout_s: float = 120.0,
         tries: int = 6,
+        show_labels: bool = False,
         label: str | None = None,
     ) -> None:
         self.settings = Settings(
@@ -120,7 +126,8 @@ class LLMEngine:
         self.model: str | None = label or self.client.model
         self.cache = _cache(cache, cache_text)
         self.budget = budget
-        self.ledger = _ledger(ledger, self.cache)
+        beside = self.cache.folder if self.cache is not None else None
+        self.ledger = ledger_of(ledger, beside, self.client.endpoints)
         self.allow_egress = allow_egress
         self._gateway = Gateway(
             self.client, max_concurrency=max_concurrency, tries=tries, ledger=self.ledger, budget=budget
@@ -140,7 +147,9 @@ class LLMEngine:
     @property
     def digest(self) -> str:
         """Digest of all that answers depend on besides the cohort, the features and the knowledge."""
-        text = f"{self.settings.digest()}\x1f{self.settings.knowledge}\x1f{self.model_key}"
+        text = (
+            f"{self.settings.digest()}\x1f{self.settings.knowledge}\x1f{self.show_labels}\x1f{self.model_key}"
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def for_cohort(self, cohort: HasDataUse) -> LLMEngine:
@@ -223,6 +232,7 @@ class LLMEngine:
             tuple(features),
             knowledge,
             shared_schema=billed,
+            labels=self._labels(),
         )
         return Filling(self._gateway, planner, self.cache, self.model_key).run(cases)
 
@@ -232,6 +242,8 @@ class LLMEngine:
             gateway.close()
         if self.cache is not None:
             self.cache.close()
+        if isinstance(self.ledger, Ledger):
+            self.ledger.close()
 
     def _ask(
         self,
@@ -304,10 +316,6 @@ def _cache(cache: Any, cache_text: bool) -> AnswerCache | None:
     if not isinstance(cache, str | os.PathLike):
         raise UserError(f"cache is a folder, an AnswerCache, True or None; got {cache!r}.")
     return AnswerCache(cache, cache_text=cache_text)
-
-
-def _ledger(ledger: Any, cache: AnswerCache | None) -> Any:
-    return None if ledger is True or ledger is None else ledger
 
 
 def _without_user(address: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -102,21 +101,11 @@ class Ledger:
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (str(self.path), self.endpoint, self.agreement)
 
-    def at(self, endpoint: str) -> Ledger:
-        """Return this ledger for calls to a host; the file is the same."""
-        other = copy.copy(self)
-        other.endpoint = endpoint
-        return other
-
-    def under(self, agreement: str) -> Ledger:
-        """Return this ledger for calls that an agreement allows; the file is the same."""
-        other = copy.copy(self)
-        other.agreement = agreement
-        return other
-
-    def __copy__(self) -> Ledger:
+    def at(self, endpoint: str, agreement: str = "") -> Ledger:
+        """Return this ledger for calls to a host, on the ground of an agreement; the file is the same."""
         other = object.__new__(Ledger)
-        other.__dict__.update(self.__dict__)
+        other.path, other._file = self.path, self._file
+        other.endpoint, other.agreement = endpoint, agreement
         return other
 
     def intend(self, request: Request, key: Any = None) -> int:
@@ -232,7 +221,7 @@ def ledger_of(
     if given is None or given is False:
         return None
     if isinstance(given, Ledger):
-        return given.at(hosts)
+        return given.at(hosts, given.agreement)
     if isinstance(given, str | os.PathLike):
         return Ledger(given, endpoint=hosts)
     if not all(callable(getattr(given, name, None)) for name in ("intend", "done", "failed")):
