@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dallm.knowledge.cut import cut
 from dallm.knowledge.duplicates import bands_of
@@ -170,6 +174,45 @@ def passages_with(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:
     for row in rows:
         counts.update({*row["head"].split(), *row["body"].split(), *row["filter"].split()})
     return counts
+
+
+def numbers(vector: NDArray[np.float32]) -> str:
+    """Return a vector as text, without loss; ``toFloatList(split(text, ' '))`` reads it.
+
+    Sent as text, a vector costs a client a tenth of the time that its driver takes for a list.
+
+    Examples
+    --------
+    >>> numbers(np.float32([0.5, -0.1]))
+    '0.5 -0.100000001'
+    """
+    return " ".join(["%.9g"] * len(vector)) % tuple(vector.tolist())
+
+
+def packed(vector: NDArray[np.float32]) -> str:
+    """Return a vector as a passage's node keeps it for exact comparison: base64 of little-endian float32.
+
+    The server takes fifty times as long to compute one cosine as it takes to send this.
+
+    Examples
+    --------
+    >>> packed(np.float32([0.5, -1]))
+    'AAAAPwAAgL8='
+    """
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def unpacked(texts: Sequence[str], dimension: int) -> NDArray[np.float32]:
+    """Return the vectors of :func:`packed`, shape ``(len(texts), dimension)``; zeros for an empty text.
+
+    Examples
+    --------
+    >>> unpacked(["AAAAPwAAgL8=", ""], 2).tolist()
+    [[0.5, -1.0], [0.0, 0.0]]
+    """
+    blank = bytes(4 * dimension)
+    joined = b"".join(base64.b64decode(text) if text else blank for text in texts)
+    return np.frombuffer(joined, dtype="<f4").reshape(len(texts), dimension)
 
 
 def plain(text: str) -> str:

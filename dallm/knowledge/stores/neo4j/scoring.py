@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dallm.knowledge.lexical import Bm25
-from dallm.knowledge.ranking import ASPECT_WEIGHT, LEXICAL_WEIGHT, Question, fuse
+from dallm.knowledge.ranking import ASPECT_WEIGHT, LEXICAL_WEIGHT, TITLE_WEIGHT, Question, fuse
 from dallm.knowledge.stores.neo4j.rows import condition_token, source_token, token_count, tokens
 from dallm.knowledge.stores.neo4j.schema import State
 
 CLAUSES = 200
 """So many words of a question, the rarest, choose candidates; all of them count for the scores."""
+
+_TITLE_TERMS, _HEAD_GAIN = 2.5, 0.5  # about what titles have, and what the index gives a term in a head
 
 Floats = NDArray[np.float32]
 
@@ -80,10 +82,10 @@ class Scores(NamedTuple):
             How many were chosen by meaning; others lie further away. 0 if meaning does not count.
         told : int
             How many were chosen by words; 0 if others share none. The index that chose them scores a little
-            otherwise, so the last quarter of them is taken for the limit.
+            otherwise, so the middle of them is taken for the limit.
         """
         meaning = np.sort(self.meaning)[-near] if near else 0.0
-        words = np.sort(self.words)[-max(1, 3 * told // 4)] if told else 0.0
+        words = np.sort(self.words)[-max(1, told // 2)] if told else 0.0
         return float(meaning + words)
 
 
@@ -179,7 +181,8 @@ def words_query(asked: Asked, state: State, *, sharing_a_word: bool) -> str:
     sharing_a_word : bool
         Only passages that share a word with the question itself.
     """
-    text = _either(asked.terms, state, LEXICAL_WEIGHT)
+    of_title = TITLE_WEIGHT / _TITLE_TERMS / _HEAD_GAIN if asked.arm == "fused" else 0.0
+    text = _either(asked.terms, state, LEXICAL_WEIGHT, of_title=of_title)
     told = _either(asked.told, state, ASPECT_WEIGHT)
     if not text and (sharing_a_word or not told):
         return ""
@@ -188,10 +191,15 @@ def words_query(asked: Asked, state: State, *, sharing_a_word: bool) -> str:
     return f"{filters}+{text} {told}" if sharing_a_word else f"{filters}+({text} {told})"
 
 
-def _either(terms: Sequence[str], state: State, weight: float) -> str:
+def _either(terms: Sequence[str], state: State, weight: float, *, of_title: float = 0.0) -> str:
+    """Return a query for any of the terms, weighed as :meth:`Candidates.scores` weighs them, about."""
     known = sorted((term for term in terms if term in state.counts), key=state.counts.__getitem__)
     if not known:
         return ""
-    best = sum(idf(term, state) for term in terms)
-    listed = " ".join(known[:CLAUSES])
-    return f"(head:({listed})^{Bm25.HEAD_WEIGHT} body:({listed}))^{10 * weight / best:.4f}"
+    each = 10 * weight / sum(idf(term, state) for term in terms)
+    body = " ".join(known[:CLAUSES])
+    # the index multiplies by its idf, which a title's share does not know
+    head = " ".join(
+        f"{term}^{Bm25.HEAD_WEIGHT * each + 10 * of_title / idf(term, state):.3f}" for term in known[:CLAUSES]
+    )
+    return f"(head:({head}) body:({body})^{each:.4f})"

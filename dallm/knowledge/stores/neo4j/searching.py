@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dallm.knowledge.duplicates import collapsed
 from dallm.knowledge.passage import Hit
 from dallm.knowledge.stores.neo4j.connection import Connection
-from dallm.knowledge.stores.neo4j.rows import SHOWN, passage_of
+from dallm.knowledge.stores.neo4j.rows import SHOWN, numbers, passage_of, unpacked
 from dallm.knowledge.stores.neo4j.schema import Layout, State
 from dallm.knowledge.stores.neo4j.scoring import Asked, Candidates, Scores, words_query
 
@@ -22,10 +22,14 @@ CANDIDATES = 50
 MOST_CANDIDATES = 1_000
 """Passages that an arm contributes at most, where fewer would give enough hits too."""
 
-EXACT = 2_000
-"""Up to so many passages under a filter a cosine is computed for each; beyond, the vector index chooses."""
+EXACT = 1_000
+"""Up to so many passages under a filter all are compared; beyond, the vector index chooses."""
 
-_DEEPEST = 3_000  # passages asked of the vector index at most: beyond, computing all is as fast, and exact
+DEEPER = 2
+"""How many times more are asked of the vector index than are taken: it then finds more of the nearest."""
+
+_DEEPEST = 3_000  # passages asked of the vector index at most: beyond, comparing all is as fast, and exact
+_PAGE = 5_000
 _WIDER = 4
 _TIES = 100
 
@@ -33,33 +37,35 @@ _ALLOWED = (
     "p.sha256 IS NOT NULL AND ($condition IS NULL OR $condition IN p.conditions) "
     "AND ($source IS NULL OR p.source = $source)"
 )
-# a passage without a vector is found by its words
-_COSINE = "coalesce(2 * vector.similarity.cosine(p.embedding, $vector) - 1, 0.0)"
-_FROM = {
-    "index": "CALL db.index.vector.queryNodes($vector_index, $deep, $vector) YIELD node AS p",
-    "filter": "CALL db.index.fulltext.queryNodes($terms_index, $filter, {limit: $all}) YIELD node AS p",
-    "label": "MATCH (p:Passage)",
-}
-_FRESH = f"""
-CALL {{
-    MATCH (p:Fresh) WHERE {_ALLOWED}
-    WITH p ORDER BY {_COSINE} DESC LIMIT $count RETURN collect(p) AS fresh
-}}
+# one text per candidate: unpacking it costs a client far less than unpacking eight values
+_TEXT = (
+    "p.sha256 + '|' + p.group + '|' + toString(p.title_terms) + '|' + p.head + '|' + p.body + '|' "
+    "+ CASE WHEN $dense THEN coalesce(p.packed, '') ELSE '' END + '|' + p.source"
+)
+_NEAR = f"""
+CALL db.index.vector.queryNodes($vector_index, $deep, toFloatList(split($vector, ' '))) YIELD node AS p
+WHERE {_ALLOWED} WITH p LIMIT $count RETURN collect(p) AS near
 """
-_WORDS = """
-CALL {
-    CALL db.index.fulltext.queryNodes($terms_index, $words, {limit: $count}) YIELD node
-    RETURN collect(node) AS second
-}
+# what the vector index does not cover yet
+_FRESH = f"MATCH (p:Fresh) WHERE {_ALLOWED} RETURN collect(p) AS fresh"
+_TOLD = f"""
+CALL db.index.fulltext.queryNodes($terms_index, $words, {{limit: $count}}) YIELD node AS p
+WHERE {_ALLOWED} RETURN collect(p) AS told
 """
-# one text per candidate: unpacking it costs a client far less than unpacking seven values
-_SCORED = """
-WITH size(first) AS near, size(second) AS told, first + second AS found
+_CANDIDATES = f"""
+WITH size(near) + size(fresh) AS near, size(told) AS told, near + fresh + told AS found
 UNWIND CASE WHEN size(found) = 0 THEN [null] ELSE found END AS p
-WITH DISTINCT near, told, CASE WHEN {allowed} THEN p END AS p
-RETURN near, told, {cosines} AS cosines,
-    collect(p.sha256 + '|' + p.group + '|' + toString(p.title_terms) + '|' + p.head + '|' + p.body
-        + '|' + p.source) AS texts
+WITH DISTINCT near, told, p
+RETURN near, told, collect({_TEXT}) AS texts
+"""
+_FILTERED = f"""
+CALL db.index.fulltext.queryNodes($terms_index, $filter, {{limit: $all}}) YIELD node AS p
+WHERE {_ALLOWED} RETURN collect({_TEXT}) AS texts
+"""
+_ALL = f"""
+MATCH (p:Passage) WHERE p.id > $after WITH p ORDER BY p.id LIMIT $page
+WITH max(p.id) AS last, collect(CASE WHEN {_ALLOWED} THEN {_TEXT} END) AS texts
+RETURN last, texts
 """
 _MEMBERS = f"""
 MATCH (p:Passage) WHERE p.group IN $groups AND {_ALLOWED}
@@ -109,6 +115,7 @@ class Search:
         self._bare = not self._dense and asked.condition is None
         by_words = asked.arm != "dense"
         self._words = words_query(asked, state, sharing_a_word=self._bare) if by_words else ""
+        self._vector = vector
         self._parameters: dict[str, Any] = {
             "condition": asked.condition,
             "source": asked.source,
@@ -116,63 +123,74 @@ class Search:
             "terms_index": layout.index("terms"),
             "filter": " ".join(f"+filter:{token}" for token in asked.filters),
             "words": self._words,
-            "vector": None if vector is None or not vector.any() else vector.tolist(),
-            "all": self._total + EXACT,  # more may have been written meanwhile
+            "vector": "" if vector is None else numbers(vector),
+            "dense": self._dense,
         }
-        self._index_fits = self._parameters["vector"] is not None
-        self._rest = False
 
     def hits(self) -> list[Hit]:
         """Return the best passages, one of each group that says the same."""
         k = self._asked.k
         count = max(CANDIDATES, 5 * k)
         while self._total:
-            first, deep = self._first(count)
-            row = self._connection.read(
-                self._layout.cypher(
-                    _statement(first, self._dense, bool(self._words), bool(self._state.fresh))
-                ),
-                **self._parameters,
-                count=count,
-                deep=deep,
-            )[0]
-            if first == "index" and 2 * row["near"] < min(count, self._total):
+            deep = self._deep(count)
+            if deep is None:
+                break
+            row = self._candidates(count, deep)
+            if self._dense and 2 * row["near"] < min(count, self._total):
                 # what is asked about lies far from what is asked for: of that the index gives nearly nothing
-                self._index_fits = False
-                continue
-            scores, found = self._ranked(row)
+                break
+            scores, found = self._ranked(row["texts"])
             told_all = row["told"] < count
-            if not self._dense and told_all and not self._rest and not self._bare and len(found) < k:
-                self._rest = True  # those that share no word, after those that do
-                continue
-            complete = count >= self._total if first in ("filter", "label") else self._bare and told_all
             near = min(row["near"], count, len(scores.total)) if self._dense else 0
-            enough = len(found) >= k and (
+            if len(found) >= k and (
                 count >= MOST_CANDIDATES
                 or found[k - 1].score >= scores.most_elsewhere(near, 0 if told_all else row["told"])
-            )
-            if complete or enough:
+            ):
                 return self._shown(found)
+            if told_all and not self._dense:
+                if self._bare:
+                    return self._shown(found)
+                break
             count *= _WIDER
-        return []
+        return self._shown(self._ranked(self._everything())[1]) if self._total else []
 
-    def _first(self, count: int) -> tuple[str, int]:
-        """Return where the candidates besides those that share words come from, and how many to ask for."""
-        filtered = bool(self._asked.filters)
-        everywhere = "filter" if filtered else "label"
+    def _deep(self, count: int) -> int | None:
+        """Return how many to ask of the vector index; None if all passages are to be compared."""
         if not self._dense:
-            return everywhere if self._rest else "", 0
-        deep = count if not filtered else -(-count * self._state.passages * 3 // (self._total * 2))
-        few = self._total <= EXACT if filtered else 2 * count >= self._total
-        return everywhere if few or deep > _DEEPEST or not self._index_fits else "index", deep
+            return 0
+        if self._vector is None or not self._vector.any() or 2 * count >= self._total:
+            return None
+        if not self._asked.filters:
+            return DEEPER * count if DEEPER * count <= _DEEPEST else None
+        deep = -(-DEEPER * count * self._state.passages // self._total)
+        return deep if self._total > EXACT and deep <= _DEEPEST else None
 
-    def _ranked(self, row: Mapping[str, Any]) -> tuple[Scores, list[_Candidate]]:
+    def _candidates(self, count: int, deep: int) -> dict[str, Any]:
+        statement = _statement(self._dense, bool(self._state.fresh), bool(self._words))
+        return self._read(statement, count=count, deep=deep)[0]
+
+    def _everything(self) -> list[str]:
+        """Return all passages that the filters let through."""
+        if self._asked.filters and self._total <= _PAGE:
+            # more may have been written meanwhile
+            return list(self._read(_FILTERED, all=2 * _PAGE)[0]["texts"])
+        texts: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            row = self._read(_ALL, after=after, page=_PAGE)[0]
+            texts += row["texts"]
+            after = row["last"]
+        return texts
+
+    def _read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        return self._connection.read(self._layout.cypher(statement), **self._parameters, **parameters)
+
+    def _ranked(self, texts: Sequence[str]) -> tuple[Scores, list[_Candidate]]:
         """Return the scores of all candidates, and those that are hits of their own, best first."""
-        fields = [text.split("|", 5) for text in row["texts"]]
-        digests, groups, title_terms, heads, bodies, sources = (
-            zip(*fields, strict=True) if fields else [()] * 6
-        )
-        cosines = np.array(row["cosines"], dtype=np.float32) if self._dense else None
+        fields = [text.split("|", 6) for text in texts]
+        columns = zip(*fields, strict=True) if fields else [()] * 7
+        digests, groups, title_terms, heads, bodies, vectors, sources = columns
+        cosines = None if self._vector is None else unpacked(vectors, len(self._vector)) @ self._vector
         candidates = Candidates(heads, bodies, [int(count) for count in title_terms], cosines)
         scores = candidates.scores(self._asked, self._state)
         kept = np.flatnonzero(scores.sharing) if self._bare else np.arange(len(fields))
@@ -185,12 +203,7 @@ class Search:
         k = self._asked.k
         last = found[k - 1].score if len(found) >= k else -np.inf
         best = [one for one in found[: k + _TIES] if one.score >= last]
-        rows = self._connection.read(
-            self._layout.cypher(_MEMBERS),
-            groups=list({one.group for one in best}),
-            condition=self._asked.condition,
-            source=self._asked.source,
-        )
+        rows = self._read(_MEMBERS, groups=list({one.group for one in best})) if best else []
         members = {(row["node"]["sha256"], row["node"]["source"]): row for row in rows}
         ranked = []
         for one in best:
@@ -204,22 +217,10 @@ class Search:
 
 
 @cache
-def _statement(first: str, dense: bool, words: bool, fresh: bool) -> str:
-    if first == "index":
-        chosen = f"{_FROM[first]} WHERE {_ALLOWED} WITH p LIMIT $count RETURN collect(p) AS first"
-    elif first:
-        order = f"{_COSINE} DESC" if dense else "p.source, p.url, p.place"
-        chosen = (
-            f"{_FROM[first]} WHERE {_ALLOWED} WITH p ORDER BY {order} LIMIT $count RETURN collect(p) AS first"
-        )
-    else:
-        chosen = "RETURN [] AS first"
-    # what the index does not cover yet; the other ways to choose see it anyway
-    newer = f"{_FRESH} WITH first + fresh AS first" if fresh and first == "index" else ""
-    second = _WORDS if words else "WITH first, [] AS second"
-    cosines = f"collect(CASE WHEN p IS NOT NULL THEN {_COSINE} END)" if dense else "[]"
-    scored = _SCORED.format(allowed=_ALLOWED, cosines=cosines)
-    return f"CALL {{ {chosen} }} {newer} {second} {scored}"
+def _statement(dense: bool, fresh: bool, words: bool) -> str:
+    parts = (("near", _NEAR, dense), ("fresh", _FRESH, dense and fresh), ("told", _TOLD, words))
+    arms = [f"CALL {{ {arm if wanted else f'RETURN [] AS {name}'} }}" for name, arm, wanted in parts]
+    return " ".join((*arms, _CANDIDATES))
 
 
 def _distinct(ranked: Sequence[_Candidate]) -> list[_Candidate]:

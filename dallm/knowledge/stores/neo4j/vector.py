@@ -20,7 +20,7 @@ from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, differ
 from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
 from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
 from dallm.knowledge.stores.neo4j.connection import Connection
-from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain, prepared
+from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain, prepared, unpacked
 from dallm.knowledge.stores.neo4j.schema import (
     Layout,
     State,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _ENCODE_BATCH = 512
 _REMOVE_BATCH = 100
 _READ_BATCH = 50
-_COVER = 5_000  # passages that the vector index takes at a time, and waits for
+_COVER = 3_000  # passages that the vector index takes at a time, and waits for
 _T = TypeVar("_T")
 
 _MANIFEST = """
@@ -55,8 +55,8 @@ WHERE d.id IN $ids AND ($condition IS NULL OR $condition IN p.conditions)
 RETURN p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node ORDER BY p.source, p.url, p.place
 """
 _VECTORS = """
-MATCH (p:Passage) WHERE p.sha256 IN $digests AND (p.embedding IS NOT NULL OR p.blank)
-WITH p.sha256 AS sha256, collect(coalesce(p.embedding, []))[0] AS vector
+MATCH (p:Passage) WHERE p.sha256 IN $digests AND (p.packed IS NOT NULL OR p.blank)
+WITH p.sha256 AS sha256, collect(coalesce(p.packed, ''))[0] AS vector
 RETURN collect(sha256) AS digests, collect(vector) AS vectors
 """
 _MISSING = f"""
@@ -393,10 +393,7 @@ class Neo4jVectorStore(StoreHandle):
         if signature is None:
             return {}
         row = self._read(_VECTORS, digests=list(digests))[0]
-        return {
-            sha256: np.array(vector or np.zeros(signature.dimension), dtype=np.float32)
-            for sha256, vector in zip(row["digests"], row["vectors"], strict=True)
-        }
+        return dict(zip(row["digests"], unpacked(row["vectors"], signature.dimension), strict=True))
 
     def _cover(self) -> None:
         """Let the vector index cover what was written since it last did."""

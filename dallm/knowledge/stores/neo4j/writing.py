@@ -19,6 +19,8 @@ from dallm.knowledge.stores.neo4j.rows import (
     Prepared,
     document_id,
     document_row,
+    numbers,
+    packed,
     passages_with,
     source_token,
     tagged_row,
@@ -53,16 +55,17 @@ CREATE (d)-[:DALLM_PASSAGE]->(p:Passage) SET p = row
 """
 _SET_VECTORS = """
 UNWIND range(0, size($ids) - 1) AS i
-MATCH (p:Passage {id: $ids[i]}) SET p:Fresh
+MATCH (p:Passage {id: $ids[i]}) SET p:Fresh, p.packed = $packed[i]
 WITH p, i
-CALL db.create.setNodeVectorProperty(p, 'embedding', $vectors[i])
+CALL db.create.setNodeVectorProperty(p, 'embedding', toFloatList(split($vectors[i], ' ')))
 RETURN count(*) AS n
 """
 _SET_BLANK = "MATCH (p:Passage) WHERE p.id IN $ids SET p.blank = true"
 _COUNT_TERMS = """
-UNWIND $rows AS row
-MERGE (t:Term {id: row[0]})
-ON CREATE SET t.passages = row[1] ON MATCH SET t.passages = t.passages + row[1]
+WITH split($terms, ' ') AS terms, toIntegerList(split($counts, ' ')) AS counts
+UNWIND range(0, size(terms) - 1) AS i
+MERGE (t:Term {id: terms[i]})
+ON CREATE SET t.passages = counts[i] ON MATCH SET t.passages = t.passages + counts[i]
 """
 _DROP_TERMS = "MATCH (t:Term) WHERE t.id IN $ids AND t.passages <= 0 DETACH DELETE t"
 _TOTALS = """
@@ -258,7 +261,12 @@ class Writing:
     def _set_vectors(self, vectors: Sequence[tuple[str, NDArray[np.float32]]]) -> tuple[int, int]:
         """Give passages their vectors, by their ids; return how many, and how many of them are not zero."""
         for some in _chunks([(key, vector) for key, vector in vectors if vector.any()], _ROWS):
-            self._run(_SET_VECTORS, ids=[key for key, _ in some], vectors=[v.tolist() for _, v in some])
+            self._run(
+                _SET_VECTORS,
+                ids=[key for key, _ in some],
+                vectors=[numbers(vector) for _, vector in some],
+                packed=[packed(vector) for _, vector in some],
+            )
         # an index of cosines takes no vector of length 0; the passage is found by its words
         if blank := [key for key, vector in vectors if not vector.any()]:
             self._run(_SET_BLANK, ids=blank)
@@ -275,9 +283,10 @@ class Writing:
         """Keep the statistics that a search needs in step with the passages."""
         changes: Counter[str] = passages_with(new)
         changes.subtract(passages_with(stale))
-        changed = [[term, count] for term, count in changes.items() if count]
-        for rows in _chunks(changed, 10 * _ROWS):
-            self._run(_COUNT_TERMS, rows=rows)
+        changed = [(term, str(count)) for term, count in changes.items() if count]
+        for some in _chunks(changed, 10 * _ROWS):
+            terms, counts = (" ".join(column) for column in zip(*some, strict=True))
+            self._run(_COUNT_TERMS, terms=terms, counts=counts)
         if fewer := [term for term, count in changes.items() if count < 0]:
             self._run(_DROP_TERMS, ids=fewer)
         totals = {
