@@ -132,6 +132,9 @@ class LLMEngine:
         self._gateway = Gateway(
             self.client, max_concurrency=max_concurrency, tries=tries, ledger=self.ledger, budget=budget
         )
+        if show_labels and layout != "as_published":
+            raise UserError("show_labels reproduces the published layout only: layout='as_published'.")
+        self.show_labels = show_labels
         self._cohort: Any = None
         self._guarded: list[Gateway] = []  # one for patients' text, made when first needed; copies share it
 
@@ -284,6 +287,13 @@ class LLMEngine:
         if self.cache is not None and outcome.request == request:
             self.cache.put_answer(request, self.model_key, outcome.reply)
         return outcome.value
+
+    def _labels(self) -> Mapping[str | int, str]:
+        if not self.show_labels or isinstance(self._cohort, _Unknown):
+            return {}
+        from dallm.engines.llm.published import labels_of
+
+        return labels_of(self._cohort)
 
     def _check_egress(self, cohort: HasDataUse) -> None:
         refuse_patient_text(cohort, self.client, self.allow_egress)

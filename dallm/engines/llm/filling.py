@@ -134,12 +134,17 @@ class Filling:
                 ]
             except UserError:
                 break
-            outcomes = {
-                id(o.key): o for o in self.gateway.run(map(self.planner.job, parts), on_reply=self._keep)
-            }
-            if all(outcomes[id(part)].kind != "context" for part in parts):
-                answers = [CaseAnswer("", self._drafts(outcomes[id(part)])) for part in parts]
-                return dict(merge_answers(answers).drafts)
+            if self.cache is not None:
+                look_up(parts, self.planner, self.cache.cells)
+            jobs = [self.planner.job(part) for part in parts if part.missing]
+            outcomes = {id(o.key): o for o in self.gateway.run(jobs, on_reply=self._keep)}
+            if all(outcome.kind != "context" for outcome in outcomes.values()):
+                answers = []
+                for part in parts:
+                    outcome = outcomes.get(id(part))
+                    drafts = self.planner.drafts(part, {}, "") if outcome is None else self._drafts(outcome)
+                    answers.append(CaseAnswer("", drafts))
+                return dict(merge_answers(answers, [part.case for part in parts]).drafts)
             limit //= 2
         reason = "context: the model's context is too small for this case beside its instructions"
         return {feature.name: failed_draft(reason) for feature in unit.features}
@@ -169,13 +174,13 @@ class _Pending:
 
     def _answer(self, case: Case, units: Sequence[Unit]) -> CaseAnswer:
         # parts of one report are merged; groups of features lie side by side
-        by_condition: dict[str, list[CaseAnswer]] = {}
+        by_condition: dict[str, list[Unit]] = {}
         for unit in units:
-            drafts = self._drafts.pop(id(unit))
-            by_condition.setdefault(unit.condition, []).append(CaseAnswer(case.case_id, drafts))
+            by_condition.setdefault(unit.condition, []).append(unit)
         merged: dict[str, Draft] = {}
         for parts in by_condition.values():
-            merged |= merge_answers(parts).drafts
+            answers = [CaseAnswer(case.case_id, self._drafts.pop(id(part))) for part in parts]
+            merged |= merge_answers(answers, [part.case for part in parts]).drafts
         return CaseAnswer(case.case_id, merged)
 
 

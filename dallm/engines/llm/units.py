@@ -64,6 +64,8 @@ class Planner:
     shared_schema : bool, default=False
         Whether cells that are alike are described once, with references: for servers that bill the schema
         and resolve them.
+    labels : mapping, optional
+        Each case's line with its targets, to reproduce the published leak.
     """
 
     def __init__(
@@ -75,12 +77,16 @@ class Planner:
         ack: Ack | None,
         *,
         shared_schema: bool = False,
+        labels: Mapping[str | int, str] | None = None,
     ) -> None:
+        self.labels = labels or {}
         self.settings = settings
         self.model = model
         self.features = features
         self.ack = ack if settings.knowledge else None
         self.digests = {feature.name: _digest(feature) for feature in features}
+        self._published = settings.template("published")
+        self._repair = settings.template("repair")
         self._shared = (self.ack.digest if self.ack else "", settings.digest(), model_key)
         published = settings.layout == "as_published"
         self.form: Form = "template" if published else "json_schema"
@@ -157,7 +163,7 @@ class Planner:
             sort_keys=True,
             ensure_ascii=True,
         )
-        return context_key(shown, condition, *self._shared)
+        return context_key(shown, condition, self.labels.get(case.case_id, ""), *self._shared)
 
     def _prompt_in(self, form: Form) -> FillPrompt:
         return FillPrompt(
@@ -176,7 +182,8 @@ class Planner:
                 unit.condition,
                 self.ack,
                 infer=self.settings.infer,
-                template=self.settings.template("published"),
+                labels=self.labels.get(unit.case.case_id, ""),
+                template=self._published,
             )
         return self._prompt(form).messages(unit.case, features)
 
@@ -206,7 +213,7 @@ class Planner:
             str(fault),
             missing=[feature.name for feature in wanted] if len(wanted) < len(asked) else (),
             form=request.form,
-            template=self.settings.template("repair"),
+            template=self._repair,
         )
         said = Message("assistant", reply.text or reply.refusal or "(no answer)")
         schema = self._schema(wanted, ()) if request.schema is not None else None
