@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from dallm import __version__
-from dallm.cli import augment, demo, doctor, evaluate_retrieval, ingest, report, reproduce, stages
+from dallm.cli import (
+    augment,
+    cache,
+    demo,
+    doctor,
+    evaluate_retrieval,
+    ingest,
+    report,
+    reproduce,
+    stages,
+    usage,
+)
 from dallm.cli.guard import GuardedGroup
 
 app = typer.Typer(
@@ -57,8 +68,10 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "fill": augment.fill,
     "report": report.report,
     "evaluate-retrieval": evaluate_retrieval.evaluate_retrieval,
+    "usage": usage.usage,
     "doctor": doctor.doctor,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, help=_flowing(_command.__doc__ or ""))(_command)
 app.add_typer(reproduce.reproduce, name="reproduce")
+app.add_typer(cache.cache, name="cache")

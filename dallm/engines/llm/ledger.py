@@ -90,8 +90,7 @@ class Ledger:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, endpoint: str = "", agreement: str = "") -> None:
-        given = Path(path)
-        self.path = given if given.suffix and not given.is_dir() else given / FILE
+        self.path = ledger_file(Path(path))
         self.endpoint, self.agreement = endpoint, agreement
         self._file = OwnFile(self.path, application=_APPLICATION, version=_VERSION, schema=_SCHEMA)
 
@@ -197,6 +196,11 @@ class Ledger:
     def close(self) -> None:
         """Close the file; writing to it opens it again."""
         self._file.close()
+
+
+def ledger_file(path: Path) -> Path:
+    """Return the file that a path means: itself if it has an ending, else the ledger in that folder."""
+    return path if path.suffix and not path.is_dir() else path / FILE
 
 
 def ledger_of(
