@@ -181,13 +181,15 @@ class Augmented:
         ]
 
     def summary(self) -> pd.DataFrame:
-        """Count every status per feature.
+        """Count every status per feature, and every kind of refusal.
 
         Returns
         -------
-        DataFrame of shape (n_features, 11)
+        DataFrame of shape (n_features, 11 or more)
             Indexed by feature: kind, one column per status, coverage (share of cases with a value), n_true
-            and n_false (``<NA>`` unless boolean).
+            and n_false (``<NA>`` unless boolean). Behind them a column ``refused_<kind>`` for every kind of
+            refusal that occurs (``dallm.augment.verification.KINDS``): cells that are ``failed`` or
+            ``conflicting`` because an answer did not pass a check.
         """
         return columns.count_statuses(self.cells, self.features)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dallm.augment.cells import CELL_COLUMNS, EVIDENCE_COLUMNS
+from dallm.augment.verification.kinds import KINDS, REFUSED, kind_of
 from dallm.cohort import Cohort
 from dallm.engines.base import STATUSES
 from dallm.errors import CohortError, FeatureError
@@ -128,7 +129,10 @@ def _number(feature: Feature, text: str) -> float:
 
 
 def count_statuses(cells: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
-    """Return one row per feature: kind, a column per status, coverage, n_true and n_false (booleans)."""
+    """Return one row per feature: kind, a column per status, coverage, n_true and n_false (booleans).
+
+    Behind them ``refused_<kind>`` for every kind of refusal that occurs: see ``dallm.augment.verification``.
+    """
     width = len(features)
     if not width:
         return pd.DataFrame(columns=["kind", *STATUSES, "coverage", "n_true", "n_false"])
@@ -144,4 +148,19 @@ def count_statuses(cells: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
     for column, code in (("n_true", 1), ("n_false", 0)):
         counts = (truth == code).sum(axis=0).astype(np.int64)
         table[column] = pd.arrays.IntegerArray(counts, other.copy())
+    for refusal, counts in _refusals(cells, width).items():
+        table[f"refused_{refusal}"] = counts
     return table
+
+
+def _refusals(cells: pd.DataFrame, width: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Kind of refusal to its count per feature; kinds that do not occur are left out."""
+    refused = np.isin(codes_of(cells["status"], STATUSES), [STATUSES.index(s) for s in REFUSED])
+    if not refused.any():
+        return {}
+    reasons = cells["reason"].astype("category")
+    kinds = [kind_of(str(reason)) for reason in reasons.cat.categories]
+    code = np.array([-1 if kind is None else KINDS.index(kind) for kind in (*kinds, None)])
+    kind_codes = np.where(refused, code[reasons.cat.codes.to_numpy()], -1).reshape(-1, width)
+    counts = {kind: (kind_codes == number).sum(axis=0) for number, kind in enumerate(KINDS)}
+    return {kind: count for kind, count in counts.items() if count.any()}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dallm.augment.verification.kinds import Refusal
 from dallm.augment.verification.readings import Passage, Readings, Span
-from dallm.augment.verification.units import with_units
+from dallm.augment.verification.units import with_range, with_units
 from dallm.augment.verification.values import Stated, close, numbers_in, readings_of
 from dallm.augment.verification.words import denies, forms_of, speaks
 from dallm.engines.base import Case, CellValue
@@ -44,7 +44,9 @@ class Judge:
     def __init__(self, features: Sequence[Feature], lexicon: Lexicon) -> None:
         self._features = tuple(features)
         self._readings = Readings(features, lexicon)
-        self.concepts = tuple(with_units(self._readings.concept(n)) for n in range(len(self._features)))
+        self.concepts = tuple(
+            with_range(with_units(self._readings.concept(n)), lexicon) for n in range(len(self._features))
+        )
         self._forms = [forms_of(f, c) for f, c in zip(self._features, self.concepts, strict=True)]
 
     def judge(
@@ -75,7 +77,7 @@ class Judge:
         if draft is None:
             return _other_level(self._features[index], value, passages) or Finding(None, "present", "stated")
         stated = {f.finding.level for f in found if f.finding.level is not None}
-        if draft.status in ("documented", "conflicting"):
+        if stated and draft.status in ("documented", "conflicting", "not_documented"):
             if any(normalise_name(level) == normalise_name(value) for level in stated):
                 return Finding(None, "present", draft.rationale)
             levels = ", ".join(sorted(stated))
@@ -91,20 +93,20 @@ class Judge:
     def _number(self, index: int, value: float, passages: Sequence[Passage]) -> Finding:
         concept = self.concepts[index]
         own = [f.finding for f in self._readings.of_feature(index, passages)]
+        numbers = [number for passage in passages for number in _quoted_numbers(passage, concept)]
+        if not numbers:
+            return Finding(Refusal("value", "failed", "no number stands in the quote"))
         if any(f.value is not None and close(f.value, value) for f in own):
             said = next(f for f in own if f.value is not None and close(f.value, value))
             if said.assertion == "possible":
                 return Finding(Refusal("assertion", "uncertain", CONSIDERED))
             return Finding(None, said.assertion, said.rule)
-        numbers = [number for passage in passages for number in _quoted_numbers(passage, concept)]
-        fitting = [n for n, _ in numbers if any(close(r, value) for r in readings_of(n, concept))]
+        fitting = [n for n in numbers if any(close(r, value) for r in readings_of(n, concept))]
         if not fitting:
-            if any(n.unit is not None and close(n.written, value) for n, _ in numbers):
-                units = ", ".join(sorted({n.unit for n, _ in numbers if n.unit and close(n.written, value)}))
+            if any(n.unit is not None and close(n.written, value) for n in numbers):
+                units = ", ".join(sorted({n.unit for n in numbers if n.unit and close(n.written, value)}))
                 found = f"the number of the quote is in {units}, not in {concept.unit}"
                 return Finding(Refusal("unit", "failed", found))
-            if not numbers:
-                return Finding(Refusal("value", "failed", "no number stands in the quote"))
             return Finding(Refusal("value", "conflicting", "another number stands in the quote"))
         if any(f.value is not None for f in own):
             # the quote has two numbers: the one that is given belongs to something else
@@ -206,7 +208,9 @@ class Judge:
         for other, feature in enumerate(self._features):
             if other == index or (kind is not None and feature.kind != kind):
                 continue
-            if any(speaks(p.tokens.words, self._forms[other], _quoted(p.tokens, p)) for p in passages):
+            if any(
+                speaks(p.tokens.words, self._forms[other], _quoted(p.tokens, p), whole=True) for p in passages
+            ):
                 return feature.name
         return ""
 
@@ -217,8 +221,14 @@ def _off_topic(feature: Feature, about: str) -> Refusal:
 
 def _truth(concept: Concept, value: bool, found: Sequence[Located], texts: dict[str, str]) -> Finding:
     draft = resolve(concept, found, texts)
-    if draft is None:
-        return Finding(None, "negated" if not value else "present", "quoted")
+    if draft is None:  # a kind of it is denied, or less than the whole of what it is a kind of
+        part = found[0]
+        relation = "is a kind of it" if part.relation == "child" else "is what it is a kind of"
+        if value:
+            return Finding(
+                Refusal("assertion", "conflicting", f"the quote denies {part.name!r}, which {relation}")
+            )
+        return Finding(None, "negated", f"{part.finding.rule}; {part.name!r} {relation}")
     if draft.status == "documented":
         if draft.value is value:
             return Finding(None, draft.quotes[0].assertion, draft.rationale)
@@ -257,10 +267,10 @@ def _quoted(tokens: Tokens, passage: Passage) -> range:
     return range(low, max(low, high))
 
 
-def _quoted_numbers(passage: Passage, concept: Concept) -> list[tuple[Stated, Passage]]:
+def _quoted_numbers(passage: Passage, concept: Concept) -> list[Stated]:
     tokens = passage.tokens
     inside = _quoted(tokens, passage)
-    return [(n, passage) for n in numbers_in(tokens.words, concept) if n.start in inside]
+    return [n for n in numbers_in(tokens.words, concept) if n.start in inside]
 
 
 def _inside(start: int, spans: Collection[tuple[int, int]]) -> bool:

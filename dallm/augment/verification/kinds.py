@@ -8,6 +8,7 @@ from dallm.engines.base import Status
 
 Kind = Literal["quote", "topic", "assertion", "value", "unit", "range", "row", "relation", "person"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+REFUSED: tuple[Status, ...] = ("conflicting", "failed")
 
 # How the reading of a model's answer puts what it refuses itself.
 _ELSEWHERE: tuple[tuple[str, Kind], ...] = (

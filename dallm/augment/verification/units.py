@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from dallm.lexicon import Concept
+from dallm.lexicon import Concept, Lexicon
 
 
 class _Unit(NamedTuple):
@@ -100,3 +100,25 @@ def with_units(concept: Concept) -> Concept:
     if concept.kind != "numeric" or own is None:
         return concept
     return replace(concept, units={**dict(_conversions(own)), **concept.units})
+
+
+def with_range(concept: Concept, lexicon: Lexicon) -> Concept:
+    """Return the concept with the lexicon's range, brought into the unit that the feature has.
+
+    Examples
+    --------
+    >>> from dallm.features import Feature
+    >>> lexicon = Lexicon.default()
+    >>> heat = lexicon.concept_for(Feature("temperature", "numeric", unit="degC"))
+    >>> heat.low, round(with_range(heat, lexicon).low)
+    (None, 24)
+    """
+    known = lexicon.find(concept.name)
+    if known is None or known.unit == concept.unit or known.unit not in concept.units:
+        return concept
+    scale, shift = concept.units[known.unit]
+    low, high = (None if bound is None else scale * bound + shift for bound in (known.low, known.high))
+    own_low, own_high = concept.low, concept.high
+    return replace(
+        concept, low=low if own_low is None else own_low, high=high if own_high is None else own_high
+    )

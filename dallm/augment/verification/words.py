@@ -65,7 +65,13 @@ def forms_of(feature: Feature, concept: Concept) -> tuple[frozenset[str], ...]:
     return tuple(dict.fromkeys(stems for stems in map(_stems_of, written) if stems))
 
 
-def speaks(words: Sequence[str], forms: Collection[frozenset[str]], free: Collection[int]) -> list[int]:
+def speaks(
+    words: Sequence[str],
+    forms: Collection[frozenset[str]],
+    free: Collection[int],
+    *,
+    whole: bool = False,
+) -> list[int]:
     """Return the places of the words that name a feature; empty where they do not.
 
     Half of the telling words of one name must stand there; of a name of general words only, all.
@@ -78,6 +84,8 @@ def speaks(words: Sequence[str], forms: Collection[frozenset[str]], free: Collec
         As :func:`forms_of` gives them.
     free : collection of int
         Places of the words that count: those that are no other concept's.
+    whole : bool, default=False
+        Whether all words of a name must stand there.
 
     Examples
     --------
@@ -92,6 +100,10 @@ def speaks(words: Sequence[str], forms: Collection[frozenset[str]], free: Collec
     for form in forms:
         common = form & held
         if not common:
+            continue
+        if whole:
+            if common == form:
+                return sorted(at[each] for each in common)
             continue
         telling = form - _GENERAL_STEMS
         enough = 2 * len(common & telling) >= len(telling) if telling else common == form
