@@ -18,6 +18,7 @@ A cell counts as caught where its status is failed, conflicting or uncertain and
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import random
 import time
@@ -241,10 +242,15 @@ def _faults(
             yield Plant("wrong feature", wrong.name, draft)
 
 
+@functools.cache
+def _family(feature: Feature, lexicon: Lexicon) -> frozenset[str]:
+    own = lexicon.concept_for(feature).name
+    return frozenset((own, *lexicon.ancestors(own), *lexicon.descendants(own)))
+
+
 def _related(feature: Feature, spoken: frozenset[str], lexicon: Lexicon) -> bool:
     """Whether a feature is one of those that a sentence speaks of, a kind of one, or the like."""
-    own = lexicon.concept_for(feature).name
-    family = {own, *lexicon.ancestors(own), *lexicon.descendants(own)}
+    family = _family(feature, lexicon)
     for name in spoken:
         concept = lexicon.find(name)
         known = concept.name if concept is not None else name
