@@ -92,7 +92,9 @@ def is_chat_model(thing: object) -> bool:
 
 def name_of(thing: object) -> str:
     """Return the name of the class that a client stands for."""
-    return type(_attribute(thing, "_chat_model") or thing).__name__
+    for part in ("inner", "_chat_model"):  # the guard around a client, the client around a chat model
+        thing = _attribute(thing, part) or thing
+    return type(thing).__name__
 
 
 def _addresses(thing: object, depth: int, seen: set[int], without: frozenset[str]) -> Iterator[str]:

@@ -77,9 +77,9 @@ def guarded_gateway(gateway: Gateway, data_use: str, allow_egress: AllowEgress =
     limiter = gateway.limiter
     made.client = guarded(gateway.client, data_use, allow_egress)
     made.client.on_headers = limiter.saw
-    if hasattr(gateway.ledger, "at"):
+    if (at := getattr(gateway.ledger, "at", None)) is not None:
         hosts = ", ".join(dict.fromkeys(host_of(address) or address for address in gateway.client.endpoints))
-        made.ledger = gateway.ledger.at(hosts, agreement_of(data_use, gateway.client, allow_egress))
+        made.ledger = at(hosts, agreement_of(data_use, gateway.client, allow_egress))
     return made
 
 
