@@ -33,6 +33,7 @@ _WHERE = {
     "Radiopaedia": "dallm.knowledge.sources.radiopaedia",
     "Wikipedia": "dallm.knowledge.sources.wikipedia",
     "assertion_of": "dallm.engines.extractive.assertion",
+    "audit_prompts": "dallm.engines.llm.audit",
     "augment": "dallm.augment.pipeline",
     "build_ack": "dallm.ack.build",
     "compare_retrieval": "dallm.paper.table3",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from dallm.engines.extractive.assertion import Assertion as Assertion
     from dallm.engines.extractive.assertion import assertion_of as assertion_of
     from dallm.engines.factory import engine as engine
+    from dallm.engines.llm.audit import audit_prompts as audit_prompts
     from dallm.engines.llm.engine import LLMEngine as LLMEngine
     from dallm.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from dallm.features import Feature as Feature

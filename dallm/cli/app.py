@@ -10,12 +10,14 @@ import typer
 
 from dallm import __version__
 from dallm.cli import (
+    audit_prompts,
     augment,
     cache,
     demo,
     doctor,
     evaluate_retrieval,
     ingest,
+    prompts,
     report,
     reproduce,
     stages,
@@ -68,6 +70,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "fill": augment.fill,
     "report": report.report,
     "evaluate-retrieval": evaluate_retrieval.evaluate_retrieval,
+    "prompts": prompts.prompts,
+    "audit-prompts": audit_prompts.audit_prompts,
     "usage": usage.usage,
     "doctor": doctor.doctor,
 }
