@@ -19,6 +19,7 @@ import pytest
 from fault_server import MIXED, FaultServer, fault_server
 
 from dallm.engines.llm.background import background_loop
+from dallm.engines.llm.budget import HeldError
 from dallm.engines.llm.clients.openai_chat import OpenAIChat
 from dallm.engines.llm.gateway import Gateway, Job, Outcome
 from dallm.engines.llm.limiter import Limiter
@@ -537,17 +538,25 @@ class Purse:
     """So many calls, each of which sets aside twice what it needs in the end."""
 
     def __init__(self, units: int) -> None:
-        self.left, self.least = units, units
+        self.left, self.least, self.held = units, units, 0
+
+    def limited(self, request: Request) -> Request:
+        return request
+
+    def look(self, request: Request) -> None:
+        if self.left < 2:
+            raise (HeldError if self.held else BudgetError)("the budget is reached")
 
     def reserve(self, request: Request) -> int:
-        if self.left < 2:
-            raise BudgetError("the budget is reached")
+        self.look(request)
         self.left -= 2
+        self.held += 1
         self.least = min(self.least, self.left)
         return 2
 
-    def settle(self, reservation: int, reply: Reply | None) -> float | None:
+    def settle(self, reservation: int, reply: Reply | None, kind: str = "") -> float | None:
         self.left += reservation if reply is None else reservation - 1
+        self.held -= 1
         return None if reply is None else 1.0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dallm.engines.llm.budget import HeldError
 from dallm.engines.llm.clients.faults import FormError, without_user
 from dallm.engines.llm.jobs import Job, Outcome
 from dallm.engines.llm.retry import Course
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _FORMS: tuple[Form, ...] = ("json_schema", "tool", "template")
 _UNREAD = 3  # jobs whose answers in one form could not be read, with none that could, before it is given up
+_HELD_S = 0.05  # how often a call looks whether others have given back what they set aside
 _ALONE_S = 0.25  # how long the first call of all goes alone: a wrong key is told sooner than an answer comes
 
 
@@ -101,21 +103,21 @@ class _Asking:
         if not limiter.opened:
             alone = asyncio.get_running_loop().call_later(_ALONE_S, limiter.open)
         started = time.monotonic()
+        request, budget, kind = self.request, gateway.budget, "cancelled"
+        reply: Reply | None = None
         try:
-            call_id = (
-                gateway.ledger.intend(self.request, self.job.key) if gateway.ledger is not None else None
-            )
+            call_id = gateway.ledger.intend(request, self.job.key) if gateway.ledger is not None else None
             self.attempts += 1
             try:
-                reply = await gateway.client.send(self.request)
+                reply = await gateway.client.send(budget.limited(request) if budget is not None else request)
             except CallError as error:
+                kind = error.kind
                 if gateway.ledger is not None:
                     gateway.ledger.failed(call_id, error.kind)
-                if gateway.budget is not None:
-                    gateway.budget.settle(reservation, None)
                 self._tell_limiter(error, started)
                 raise
-            cost = gateway.budget.settle(reservation, reply) if gateway.budget is not None else None
+            finally:  # whatever ended the call, what was set aside for it is free again, or spent
+                cost = budget.settle(reservation, reply, kind) if budget is not None else None
             if gateway.ledger is not None:
                 gateway.ledger.done(call_id, reply, cost, failures)
             gateway.standing.answered()
@@ -130,21 +132,32 @@ class _Asking:
         """Pass the gate, with what the call may cost set aside."""
         gateway, limiter = self.gateway, self.gateway.limiter
         while True:
+            await self._afford()
             await limiter.enter(again=again)
             try:
                 self._fit_form()  # not before its turn: the call before it may have found the form refused
-                if gateway.budget is None:
-                    return None
-                return gateway.budget.reserve(self.request)
+                return gateway.budget.reserve(self.request) if gateway.budget is not None else None
+            except HeldError:  # another call was quicker
+                limiter.leave()
+                again = True
             except BudgetError as error:
                 limiter.leave()
-                if not limiter.in_flight:
-                    raise _GivenUpError("budget", str(error)) from None
-                again = True
-                await limiter.one_left()  # what it set aside may turn out to be more than it needed
+                raise _GivenUpError("budget", str(error)) from None
             except BaseException:
                 limiter.leave()
                 raise
+
+    async def _afford(self) -> None:
+        """Wait, before the gate, until what the call may cost is not set aside for others."""
+        budget = self.gateway.budget
+        while budget is not None:
+            try:
+                budget.look(self.request)
+                break
+            except HeldError:
+                await asyncio.sleep(_HELD_S)
+            except BudgetError as error:
+                raise _GivenUpError("budget", str(error)) from None
 
     def _tell_limiter(self, error: CallError, started: float) -> None:
         limiter = self.gateway.limiter

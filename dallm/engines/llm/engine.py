@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from dallm.egress import refuse_patient_text
 from dallm.engines.base import Case, CaseAnswer, KnowledgeAnswer
 from dallm.engines.llm.assemble import answer_messages, discover_messages
+from dallm.engines.llm.budget import Budget
 from dallm.engines.llm.cache.store import AnswerCache
 from dallm.engines.llm.filling import Filling
 from dallm.engines.llm.gateway import Gateway, Job, Purse
 from dallm.engines.llm.guarded_chat import guarded_gateway
 from dallm.engines.llm.ledger import Ledger, ledger_of
 from dallm.engines.llm.listing import numbered_answers
+from dallm.engines.llm.prices import Prices
+from dallm.engines.llm.purse import purse_of
 from dallm.engines.llm.reading_knowledge import read_citations, read_features
 from dallm.engines.llm.schema import answer_schema, discover_schema
 from dallm.engines.llm.settings import Settings
@@ -60,7 +63,9 @@ class LLMEngine:
     cache_text : bool, default=True
         False keeps cells without words of a report; quotes are taken from the cohort again.
     budget : Budget, optional
-        What the calls may cost together.
+        What the calls may cost together: ``dallm.Budget(cost=5.0)``.
+    prices : path or mapping, optional
+        Prices of your own, per million tokens; by default the file that ``DALLM_PRICES`` names.
     ledger : Ledger, path or None
         Where calls are written down; by default beside the cache.
     temperature, max_output_tokens, layout, mode, infer, knowledge, context_tokens, prompts
@@ -96,7 +101,8 @@ class LLMEngine:
         max_concurrency: int = 32,
         cache: str | os.PathLike[str] | AnswerCache | bool | None = True,
         cache_text: bool = True,
-        budget: Purse | None = None,
+        budget: Budget | Purse | None = None,
+        prices: Prices | None = None,
         ledger: Any = True,
         temperature: float | None = None,
         max_output_tokens: int | None = None,
@@ -126,11 +132,12 @@ class LLMEngine:
         self.model: str | None = label or self.client.model
         self.cache = _cache(cache, cache_text)
         self.budget = budget
+        self.purse = purse_of(budget, self.model, self.client.endpoints, prices)
         beside = self.cache.folder if self.cache is not None else None
         self.ledger = ledger_of(ledger, beside, self.client.endpoints)
         self.allow_egress = allow_egress
         self._gateway = Gateway(
-            self.client, max_concurrency=max_concurrency, tries=tries, ledger=self.ledger, budget=budget
+            self.client, max_concurrency=max_concurrency, tries=tries, ledger=self.ledger, budget=self.purse
         )
         if show_labels and layout != "as_published":
             raise UserError("show_labels reproduces the published layout only: layout='as_published'.")

@@ -105,10 +105,18 @@ class CallLog(Protocol):
 class Purse(Protocol):
     """What a gateway needs of a budget; called in the loop's thread."""
 
-    def reserve(self, request: Request) -> Any:
-        """Set aside what a call may cost at most; BudgetError if that is more than is left."""
+    def limited(self, request: Request) -> Request:
+        """Return the request as it is sent, with a bound on its answer where one is needed."""
         ...
 
-    def settle(self, reservation: Any, reply: Reply | None) -> float | None:
-        """Replace what was set aside by what the call did cost, and return that; None for no answer."""
+    def look(self, request: Request) -> None:
+        """Raise what `reserve` would raise, and set nothing aside."""
+        ...
+
+    def reserve(self, request: Request) -> Any:
+        """Set aside what a call may cost at most; HeldError or BudgetError."""
+        ...
+
+    def settle(self, reservation: Any, reply: Reply | None, kind: str = "") -> float | None:
+        """Replace what was set aside by what the call did cost, and return that; None: not known."""
         ...

@@ -40,7 +40,6 @@ class Limiter:
         self._tokens_per_call = 0.0
         self._waiting: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (deque(), deque())
         self._timer: asyncio.TimerHandle | None = None
-        self._idle: list[asyncio.Future[None]] = []
 
     @property
     def idle(self) -> bool:
@@ -71,17 +70,7 @@ class Limiter:
     def leave(self) -> None:
         """A call has ended."""
         self.in_flight -= 1
-        for waiting in self._idle:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._idle.clear()
         self._let_in()
-
-    async def one_left(self) -> None:
-        """Wait until a call that is running has ended."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._idle.append(waiting)
-        await waiting
 
     def open(self) -> None:
         """The server answers: calls need not go alone any more."""
