@@ -401,9 +401,9 @@ def test__cache_text__false__no_word_in_any_file_and_no_second_call(faults, tmp_
     again = run(wordless_, text=False)
     assert faults.stats()["requests"] == asked
     assert known.faults_in(again.cells, 20) == ([], [])
-    same = ["case_id", "feature", "value", "status", "quote", "field", "start", "end"]
-    columns = [name for name in same if name in first.cells]
-    pd.testing.assert_frame_equal(first.cells[columns], again.cells[columns])
+    same = ["case_id", "feature", "value", "status", "prompt_sha256"]
+    pd.testing.assert_frame_equal(first.cells[same], again.cells[same])
+    pd.testing.assert_frame_equal(first.evidence, again.evidence)
     faults.restart(share=0.5, kinds=["breaks_schema"], times=2)
     other = known.run(faults.base_url, str(wordless_), 30, cache_text=False)
     assert "failed" in set(other.cells["status"])
