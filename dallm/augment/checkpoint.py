@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dallm.engines.base import CaseAnswer
+from dallm.engines.llm.wire import CallError
 from dallm.engines.plain import draft_to_plain, plain_to_draft
 from dallm.files import replacing
 
 _PART = 1_000  # cases a file
+_NOT_YET = ("budget", *CallError.PASSING)  # reasons of cells that were not asked for, or got no answer
 
 
 class Checkpoint:
@@ -35,14 +38,24 @@ class Checkpoint:
                     path.unlink()
 
     def resumed(self) -> list[CaseAnswer]:
-        """Return the answers kept so far, in the order of the cases; what is damaged ends them."""
+        """Return the answers kept so far, in the order of the cases.
+
+        What is damaged ends them, and so does a case with cells that a budget or a server's failure left
+        open: from there the engine is asked again, whose cache holds what was answered.
+        """
         answers: list[CaseAnswer] = []
         for path in sorted(self.folder.glob(f"{self.key[:16]}-*.answers.gz")):
             part = _read(path)
             if part is None or part[0] != len(answers):
                 path.unlink()
                 continue
-            answers.extend(part[1])
+            settled = list(itertools.takewhile(_is_settled, part[1]))
+            answers.extend(settled)
+            if len(settled) < len(part[1]):
+                if settled:
+                    self._write(settled, part[0])
+                else:
+                    path.unlink()
         return answers
 
     def keeping(self, answers: Iterable[CaseAnswer], done: int) -> Iterator[CaseAnswer]:
@@ -75,6 +88,12 @@ class Checkpoint:
         path = self.folder / f"{self.key[:16]}-{start:010d}.answers.gz"
         with replacing(path) as part:
             part.write_bytes(gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1))
+
+
+def _is_settled(answer: CaseAnswer) -> bool:
+    return not any(
+        draft.status == "failed" and draft.reason.startswith(_NOT_YET) for draft in answer.drafts.values()
+    )
 
 
 def _read(path: Path) -> tuple[int, list[CaseAnswer]] | None:
