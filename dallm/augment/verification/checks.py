@@ -99,6 +99,11 @@ class Verifier:
 
     def _said(self, position: int, draft: Draft, report: Mapping[str, str]) -> Draft:
         """Compare the value with what the quotes say; of words that stand in several places one will do."""
+        from dallm.engines.llm.dictated import dictated
+
+        for quote in draft.quotes:
+            if why := dictated(report[quote.field], quote.start, quote.end):
+                return _refused(draft, Refusal("quote", "failed", f"{why}: no evidence"), ())
         spans = [Span(quote.field, quote.start, quote.end) for quote in draft.quotes]
         finding = self._judge.judge(position, draft.value, spans, report)
         if finding.refusal is not None and len(spans) == 1:
