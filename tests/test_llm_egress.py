@@ -289,6 +289,16 @@ def test__fill_values__proxy_in_the_environment__is_not_used(serve, spy, make, m
     assert spy.public == []
 
 
+def test__fill_values__engine_copied_to_another_process__is_guarded_as_well(serve, spy):
+    server = serve()
+    first = engine(f"http://models.example.org:{server.port}/v1")
+    spy.names["models.example.org"] = ["127.0.0.1"]
+    bound = pickle.loads(pickle.dumps(first.for_cohort(cohort())))
+    spy.names["models.example.org"] = [PUBLIC]
+    assert isinstance(fault(bound.client), CallError)
+    assert spy.tried == []
+
+
 @MADE
 def test__fill_values__name_that_changes_after_the_check__is_refused_without_a_connection(serve, spy, make):
     server = serve()
@@ -610,3 +620,17 @@ def test__engine__its_repr_and_its_client_s_pickle__hold_no_key():
     made = engine("http://127.0.0.1:1/v1")
     assert "sk-not-a-key" not in f"{made!r} {made.client!r}"
     assert b"sk-not-a-key" not in pickle.dumps(made.client)
+
+
+def test__engine__server_that_repeats_the_key__is_told_of_without_it(serve):
+    client = engine(serve(refuse="bad key sk-not-a-key").url).client
+    assert "sk-not" not in str(fault(client))
+
+
+def test__engine__pickle_of_a_client__reads_the_variable_of_its_provider_again(monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-first")
+    made = dallm.engine("groq:llama", cache=None, ledger=None).client
+    data = pickle.dumps(made)
+    assert b"gsk-first" not in data
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-second")
+    assert pickle.loads(data)._secret() == "gsk-second"

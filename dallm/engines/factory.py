@@ -61,7 +61,7 @@ def _extractive(options: dict[str, Any]) -> Engine:
 
 def _language_model(name: str, options: dict[str, Any]) -> Engine:
     from dallm.engines.llm.engine import LLMEngine
-    from dallm.engines.llm.naming import chat_model, resolve_name
+    from dallm.engines.llm.naming import SERVERS, chat_model, resolve_name
 
     known = [p for p in inspect.signature(LLMEngine).parameters if p not in ("chat_model", "label")]
     _check_options(name, options, (*_OF_THE_NAME, *known))
@@ -69,11 +69,14 @@ def _language_model(name: str, options: dict[str, Any]) -> Engine:
     client: Any
     if named.direct:
         from dallm.engines.llm.clients.openai_chat import OpenAIChat
+        from dallm.engines.llm.keys import Key
 
         client = OpenAIChat(
             named.model,
             base_url=named.base_url,
-            api_key=named.api_key,
+            api_key=Key(
+                named.api_key, variable=SERVERS[named.provider].key if named.provider in SERVERS else None
+            ),
             timeout_s=options.get("timeout_s", 120.0),
         )
     else:

@@ -68,7 +68,7 @@ def guarded(client: ChatClient, data_use: str, allow_egress: AllowEgress = None)
         _refuse_proxies(inner)
     # what leads to a named host may connect to any of its addresses, which change with every look
     named = any(is_public(address) for address in inner.endpoints) or (allowed and not inner.endpoints)
-    return GuardedChat(inner, watched=not own and not named and not allowed.everywhere)
+    return GuardedChat(inner, allowed, watched=not own and not named and not allowed.everywhere)
 
 
 def guarded_gateway(gateway: Gateway, data_use: str, allow_egress: AllowEgress = None) -> Gateway:
@@ -90,18 +90,28 @@ class GuardedChat:
     ----------
     inner : ChatClient
         The model.
+    allowed : Allowed
+        Hosts that may be public.
     watched : bool
         Whether the connections are made by others, and have to be looked at.
     """
 
-    def __init__(self, inner: ChatClient, *, watched: bool) -> None:
+    def __init__(self, inner: ChatClient, allowed: Allowed, *, watched: bool) -> None:
         self.inner = inner
+        self._allowed = allowed
         self.model = inner.model
         self.endpoints = inner.endpoints
         self.watched = watched
 
     def __repr__(self) -> str:
         return repr(self.inner)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return guarded, (
+            self.inner,
+            "credentialed",
+            self._allowed,
+        )  # connections are not copied, but made anew
 
     @property
     def on_headers(self) -> Any:

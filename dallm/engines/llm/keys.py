@@ -36,7 +36,9 @@ class Key:
 
     def get_secret_value(self) -> str:
         """Return the key; empty where there is none."""
-        return self._value or (os.environ.get(self.variable, "") if self.variable else "")
+        if self._value is not None:
+            return self._value
+        return os.environ.get(self.variable, "") if self.variable else ""
 
     def __bool__(self) -> bool:
         return bool(self.get_secret_value())

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from dallm.engines.llm.background import background_loop
 from dallm.engines.llm.clients import faults
 from dallm.engines.llm.clients.body import TOOL, body_of, reply_of
+from dallm.engines.llm.keys import Key, without_key
 from dallm.engines.llm.wire import CallError, Reply, Request
 from dallm.errors import EgressError, EngineError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["TOOL", "OpenAIChat"]
 
 _CONNECT_S = 4.0  # two tries of an address that swallows everything stay below ten seconds
+_KEY = "OPENAI_API_KEY"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -74,7 +76,7 @@ class OpenAIChat:
         self._shown = faults.without_user(self.base_url)
         self.timeout_s = timeout_s
         self.on_headers: Callable[[Mapping[str, str]], None] | None = None
-        self._key = api_key
+        self._key = api_key if hasattr(api_key, "get_secret_value") else Key(api_key, variable=_KEY)
         self._http_client = http_client
         self._client: AsyncOpenAI | None = None
         self._process = 0
@@ -88,7 +90,8 @@ class OpenAIChat:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the key, which the other process reads from its environment, and the connections."""
-        dropped = {"_key": None, "_http_client": None, "_client": None, "_process": 0, "on_headers": None}
+        key = self._key if isinstance(self._key, Key) else None  # a Key drops what it holds by itself
+        dropped = {"_key": key, "_http_client": None, "_client": None, "_process": 0, "on_headers": None}
         return {**self.__dict__, **dropped}
 
     async def send(self, request: Request) -> Reply:
@@ -166,7 +169,7 @@ class OpenAIChat:
         raise faults.of_status(
             _status_within(status, content),
             headers,
-            content.decode("utf-8", "replace"),
+            without_key(content.decode("utf-8", "replace"), self._key),
             request,
             address=self._shown,
             sent=[name for name in body if name not in ("model", "messages")],
@@ -208,8 +211,8 @@ class OpenAIChat:
         )
 
     def _secret(self) -> str:
-        key = self._key if self._key is not None else os.environ.get("OPENAI_API_KEY")
-        text = str(getattr(key, "get_secret_value", lambda: key)() or "")
+        key = self._key if self._key is not None else Key(variable=_KEY)
+        text = str(key.get_secret_value() or "")
         if not text and _host_of(self.base_url).endswith("openai.com"):
             raise EngineError(f"{self.base_url} asks for a key: set the environment variable OPENAI_API_KEY.")
         return text or "none"
