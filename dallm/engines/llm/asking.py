@@ -99,9 +99,8 @@ class _Asking:
     async def _attempt(self, failures: int, *, again: bool) -> Reply:
         gateway, limiter = self.gateway, self.gateway.limiter
         reservation = await self._enter(again=again)
-        alone = None
         if not limiter.opened:
-            alone = asyncio.get_running_loop().call_later(_ALONE_S, limiter.open)
+            limiter.open_in(_ALONE_S)
         started = time.monotonic()
         request, budget, kind = self.request, gateway.budget, "cancelled"
         reply: Reply | None = None
@@ -124,8 +123,6 @@ class _Asking:
             limiter.succeeded(reply.usage.read + reply.usage.written)
             return reply
         finally:
-            if alone is not None:
-                alone.cancel()
             limiter.leave()
 
     async def _enter(self, *, again: bool) -> Any:
@@ -197,6 +194,7 @@ async def ask(
         except _GivenUpError as given_up:
             return asking.outcome(error=given_up.detail, kind=given_up.kind, fault=fault)
     gateway.forms_read.add(asking.request.form)
+    job.sent = asking.request
     if on_reply is not None:
         on_reply(job, value, asking.reply)
     return asking.outcome(value)

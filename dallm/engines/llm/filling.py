@@ -14,7 +14,7 @@ from dallm.engines.llm.gateway import Gateway, Job, Outcome
 from dallm.engines.llm.split import merge_answers
 from dallm.engines.llm.tokens import estimate_tokens
 from dallm.engines.llm.units import Cells, Planner, Unit, look_up
-from dallm.engines.llm.wire import AnswerError, Reply
+from dallm.engines.llm.wire import AnswerError, Form, Reply
 from dallm.errors import UserError
 
 _STRETCH = 5_000  # cases planned at a time: their cells are looked up together
@@ -55,15 +55,37 @@ class Filling:
                 pending.settle(unit, self.planner.drafts(unit, {}, ""))
         yield from pending.ready()
         too_long: list[Unit] = []
+        unread: list[Outcome[Cells]] = []
         for outcome in self.gateway.run(self._jobs(units, pending), on_reply=self._keep):
             if outcome.kind == "context" and _can_be_cut(outcome.key):
                 too_long.append(outcome.key)
-                continue
+            elif outcome.kind == "unreadable" and self._unproven(self._form(outcome)):
+                unread.append(outcome)  # perhaps the server does not know the form: the others will show it
+            else:
+                pending.settle(outcome.key, self._drafts(outcome))
+                yield from pending.ready()
+        for outcome in self._in_other_form(unread):
             pending.settle(outcome.key, self._drafts(outcome))
             yield from pending.ready()
         for unit in too_long:
             pending.settle(unit, self._in_parts(unit))
             yield from pending.ready()
+
+    def _in_other_form(self, unread: Sequence[Outcome[Cells]]) -> Iterator[Outcome[Cells]]:
+        """Ask again those whose form the server turned out not to know; the others stay as they are."""
+        gateway = self.gateway
+        again = [o for o in unread if gateway.forms_read and self._form(o) in gateway.refused_forms]
+        yield from (outcome for outcome in unread if outcome not in again)
+        for outcome in again:
+            outcome.key.asked_again = False
+        yield from gateway.run((self.planner.job(o.key) for o in again), on_reply=self._keep)
+
+    def _unproven(self, form: Form | None) -> bool:
+        return form in ("json_schema", "tool") and form not in self.gateway.forms_read
+
+    @staticmethod
+    def _form(outcome: Outcome[Cells]) -> Form | None:
+        return outcome.request.form if outcome.request is not None else None
 
     def _jobs(self, units: Iterable[Unit], pending: _Pending) -> Iterator[Job[Cells]]:
         for unit in units:

@@ -45,6 +45,8 @@ class Job(Generic[T]):
     in_form : callable or None
         Makes the request in another form, ``in_form(form)``, for a server that does not take the first one;
         without it the same messages are sent.
+    sent : Request or None
+        The request that was answered, known when `on_reply` is called: it may be a second one.
     """
 
     key: Any
@@ -52,6 +54,7 @@ class Job(Generic[T]):
     read: Callable[[Reply], T]
     again: Callable[[Request, Reply, AnswerError], Request] = ask_again
     in_form: Callable[[Form], Request] | None = None
+    sent: Request | None = None
 
 
 @dataclass(frozen=True, slots=True)

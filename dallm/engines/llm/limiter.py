@@ -13,6 +13,7 @@ _DOWN = 0.7  # what is left of the bound after the server asked for less
 _UP_FAST, _UP_SLOW = 0.5, 1.0  # calls more per success: up to where it went well before; per round beyond
 _KNOWN_GOOD = 0.9  # share of the bound at the last refusal that counts as having gone well
 _SHORTEST_PAUSE_S = 0.02
+_LOOKS = 10  # parts of the time that the first call goes alone, to tell time in which the loop was held up
 
 
 class Limiter:
@@ -40,6 +41,7 @@ class Limiter:
         self._tokens_per_call = 0.0
         self._waiting: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (deque(), deque())
         self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
@@ -70,6 +72,9 @@ class Limiter:
     def leave(self) -> None:
         """A call has ended."""
         self.in_flight -= 1
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         self._let_in()
 
     def open(self) -> None:
@@ -77,6 +82,25 @@ class Limiter:
         if not self.opened:
             self.opened = True
             self._let_in()
+
+    def open_in(self, seconds: float) -> None:
+        """Open after so long in which an answer to the call under way could have been heard.
+
+        Time in which the loop was held up (imports, other threads, a loaded machine) does not count, up to
+        ten times as much. A call that ends before leaves the gate as it was.
+        """
+        loop = asyncio.get_running_loop()
+        step, latest = seconds / _LOOKS, time.monotonic() + 10 * seconds
+
+        def look(left: int, due: float) -> None:
+            now = time.monotonic()
+            left -= now - due < step / 2
+            if left <= 0 or now > latest:
+                self.open()
+            else:
+                self._look = loop.call_later(step, look, left, now + step)
+
+        self._look = loop.call_later(step, look, _LOOKS, time.monotonic() + step)
 
     def succeeded(self, tokens: int = 0) -> None:
         """A call was answered, at the cost of so many tokens."""

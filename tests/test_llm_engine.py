@@ -1,0 +1,123 @@
+"""The language-model engine against servers that know only a part of the interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import dallm
+from dallm.engines.llm.limiter import Limiter
+from dallm.errors import EngineError
+
+FEATURES = [dallm.Feature(name, "boolean") for name in ("fever", "cough")]
+
+
+class Server(ThreadingHTTPServer):
+    """Answers chat completions by a function of the request's body: (status, body)."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer, self.bodies = answer, []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.bodies.append(body)
+        status, answer = self.server.answer(body)
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def completion(text=None, call=None):
+    message = {"role": "assistant", "content": text}
+    if call is not None:
+        message["tool_calls"] = [
+            {"id": "1", "type": "function", "function": {"name": call[0], "arguments": call[1]}}
+        ]
+    return {"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(answer):
+        servers.append(Server(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def not_stated():
+    cell = {"value": None, "quote": None, "field": None, "rationale": "", "basis": "neither"}
+    return json.dumps({"case": "", "features": {feature.name: cell for feature in FEATURES}})
+
+
+def test__server_that_ignores_schemas_but_calls_tools__filled__loses_no_row(serve, tmp_path):
+    def answer(body):
+        if "tools" in body:
+            return 200, completion(call=(body["tools"][0]["function"]["name"], not_stated()))
+        return 200, completion("Gladly! What may I do for you?")
+
+    server = serve(answer)
+    engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
+    filled = dallm.fill_values(dallm.make_cohort(12), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"not_documented"}
+    assert len(filled.cells) == 24
+
+
+def test__wrong_key__filled__is_told_before_other_cases_are_tried(serve, tmp_path):
+    server = serve(lambda body: (401, {"error": {"message": "Incorrect API key", "code": "invalid_api_key"}}))
+    engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
+    with pytest.raises(EngineError, match="key is refused"):
+        dallm.fill_values(dallm.make_cohort(12), FEATURES, engine=engine)
+    assert len(server.bodies) == 1
+
+
+def test__loop_held_up__first_call_goes_alone__that_time_does_not_count():
+    async def opened_after_being_held_up():
+        limiter = Limiter(4)
+        await limiter.enter()
+        limiter.open_in(0.1)
+        time.sleep(0.3)  # an import, say: no answer could have been heard
+        await asyncio.sleep(0.02)
+        early = limiter.opened
+        await asyncio.sleep(0.3)
+        return early, limiter.opened
+
+    assert asyncio.run(opened_after_being_held_up()) == (False, True)
+
+
+def test__first_call_over_without_an_answer__gate__stays_as_it_was():
+    async def opened():
+        limiter = Limiter(4)
+        await limiter.enter()
+        limiter.open_in(0.02)
+        limiter.leave()
+        await asyncio.sleep(0.1)
+        return limiter.opened
+
+    assert not asyncio.run(opened())
