@@ -412,6 +412,17 @@ def test__cache_text__false__no_word_in_any_file_and_no_second_call(faults, tmp_
         assert text not in held
 
 
+def test__answer__to_a_second_request__is_the_same_when_held(faults, tmp_path):
+    faults.set(share=1.0, kinds=["breaks_schema"], times=1)
+    first = known.run(faults.base_url, str(tmp_path), 4)
+    assert faults.stats()["requests"] == 8
+    again = known.run(faults.base_url, str(tmp_path), 4)
+    assert faults.stats()["requests"] == 8
+    pd.testing.assert_frame_equal(first.cells.drop(columns="cached"), again.cells.drop(columns="cached"))
+    cache = AnswerCache(tmp_path)
+    assert all(cache.raw(sha256) for sha256 in set(again.cells["prompt_sha256"]))
+
+
 def test__unread_answer__after_a_run__can_be_looked_at(faults, tmp_path):
     faults.set(share=1.0, kinds=["breaks_schema"], times=2)
     engine = dallm.engine("openai:tiny", base_url=faults.base_url, api_key=known.KEY, cache=str(tmp_path))

@@ -113,11 +113,9 @@ class Filling:
         """Write an answer down the moment that it was read, before anybody sees it."""
         if self.cache is None:
             return
-        if job.key.asked_again:  # an answer to other words than the first request's
-            key = f"{answer_key(job.request, self.model_key)}:again"
-        else:
-            key = self.cache.put_answer(job.request, self.model_key, reply)
-        self._keep_cells(job.key, cells, job.request.sha256, key)
+        sent = job.sent or job.request  # after a fault it was put in other words
+        key = self.cache.put_answer(sent, self.model_key, reply)
+        self._keep_cells(job.key, cells, sent.sha256, key)
 
     def _keep_cells(self, unit: Unit, cells: Cells, request_sha256: str, key: str) -> None:
         assert self.cache is not None
