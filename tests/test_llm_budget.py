@@ -1,4 +1,4 @@
-"""Tests of budgets, prices and forecasts: never a token more than allowed, and what is missing comes later."""
+"""Tests of budgets, prices and forecasts: never more than allowed, and what is missing comes later."""
 
 import copy
 import math
@@ -168,7 +168,7 @@ def test__price_of__paid_model_behind_loopback__is_not_free_unknown_one_is():
 
 
 def test__engine__cost_bounded_and_price_unknown__is_refused_with_the_remedy(tmp_path):
-    with pytest.raises(BudgetError, match="What openai:mine costs is not known.*DALLM_PRICES"):
+    with pytest.raises(BudgetError, match=r"What openai:mine costs is not known.*DALLM_PRICES"):
         dallm.engine(
             "openai:mine", base_url="https://llm.example.org/v1", cache=str(tmp_path), budget=Budget(cost=1.0)
         )
@@ -232,3 +232,40 @@ def test__fill__price_known__the_ledger_holds_what_it_cost(faults, tmp_path):
         (totals.tokens_read * 2.0 + totals.tokens_written * 8.0) / 1e6, rel=0.6
     )
     assert totals.cost > 0
+
+
+# ---- forecasts
+
+
+def test__forecast__nothing_sent__the_run_lies_within_it(faults, tmp_path):
+    made = engine(faults, tmp_path / "cache", prices=PRICES)
+    told = made.forecast(known.cohort(30), known.FEATURES)
+    assert faults.stats()["requests"] == 0
+    assert (told.cases, told.calls, told.held, told.measured) == (30, 30, 0, 0)
+    assert 0 < told.cost.low < told.cost.high
+    assert told.cached.high > 0.5 * told.read.low
+    assert "30 calls for 30 cases" in str(told)
+    dallm.fill_values(known.cohort(30), known.FEATURES, engine=made)
+    assert faults.stats()["requests"] == 30
+    again = made.forecast(known.cohort(40), known.FEATURES)
+    assert (again.calls, again.held) == (10, 30)
+
+
+def test__forecast__measured_calls__are_kept_for_the_run(faults, tmp_path):
+    made = engine(faults, tmp_path / "cache", prices=PRICES)
+    told = made.forecast(known.cohort(20), known.FEATURES, measure=4)
+    assert (told.calls, told.measured, faults.stats()["requests"]) == (16, 4, 4)
+    before = made.ledger.totals()
+    dallm.fill_values(known.cohort(20), known.FEATURES, engine=made)
+    after = made.ledger.totals()
+    assert faults.stats()["requests"] == 20
+    assert 0.6 * told.read.low < after.tokens_read - before.tokens_read < 1.4 * told.read.high
+    assert told.cost.low < after.cost - before.cost < told.cost.high
+
+
+def test__forecast__price_unknown__says_so_and_gives_tokens(tmp_path):
+    made = dallm.engine("openai:mine", base_url="https://llm.example.org/v1", cache=str(tmp_path))
+    told = made.forecast(known.cohort(3), known.FEATURES)
+    assert told.cost is None
+    assert told.read.low > 0
+    assert "What openai:mine costs is not known" in str(told)

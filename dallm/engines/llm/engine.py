@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from dallm.ack.ack import Ack
+    from dallm.cohort import Cohort
     from dallm.egress.guard import HasDataUse
+    from dallm.engines.llm.forecast import Forecast
     from dallm.features import Feature, FeatureSet
     from dallm.knowledge.passage import Hit
 
@@ -233,6 +235,45 @@ class LLMEngine:
         if self._cohort is None:
             return self.for_cohort(_Unknown()).fill(cases, features, knowledge)
         self._check_egress(self._cohort)
+        return self._filling(features, knowledge).run(cases)
+
+    def forecast(
+        self,
+        cohort: Cohort,
+        features: Sequence[Feature],
+        ack: Ack | None = None,
+        *,
+        measure: int = 0,
+    ) -> Forecast:
+        """Say what filling the features of a cohort will take: calls, tokens, money and time.
+
+        Parameters
+        ----------
+        cohort : Cohort
+        features : sequence of Feature
+        ack : Ack, optional
+        measure : int, default=0
+            Calls to be made for it, whose answers are kept for the run; 0 makes none, and sends nothing.
+
+        Raises
+        ------
+        EgressError
+            If calls are to be made and the cases' text may not go to the model.
+        """
+        from dallm.engines.llm.forecast import forecast
+
+        bound = self.for_cohort(cohort) if measure else copy.copy(self)
+        bound._cohort = cohort
+        return forecast(
+            bound._filling(features, ack),
+            cohort.cases(),
+            model=self.model or self.client.model,
+            price=getattr(self.purse, "price", None),
+            concurrency=self._gateway.max_concurrency,
+            measure=measure,
+        )
+
+    def _filling(self, features: Sequence[Feature], knowledge: Ack | None) -> Filling:
         # who bills the schema resolves its references; other servers may not
         billed = any(_OPENAI in address for address in self.client.endpoints)
         planner = Planner(
@@ -244,7 +285,7 @@ class LLMEngine:
             shared_schema=billed,
             labels=self._labels(),
         )
-        return Filling(self._gateway, planner, self.cache, self.model_key).run(cases)
+        return Filling(self._gateway, planner, self.cache, self.model_key)
 
     def close(self) -> None:
         """Close the connections and the cache."""
