@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from dallm.augment.verification.assertions import CONSIDERED, Finding, Judge
 from dallm.augment.verification.kinds import Refusal, with_kind
@@ -50,7 +50,7 @@ class Verifier:
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge(tuple(self.features), self._lexicon)
+        return _judge_of(tuple(self.features), self._lexicon)
 
     @cached_property
     def _relations(self) -> Relations:
@@ -198,6 +198,12 @@ def _own_words(quote: Quote, at: Alignment, report: Mapping[str, str]) -> Quote:
 def _told(quote: Quote, finding: Finding) -> Quote:
     rule = "; ".join(dict.fromkeys(part for part in (quote.rule, finding.rule) if part))
     return quote._replace(assertion=finding.assertion or quote.assertion, rule=rule)
+
+
+@lru_cache(maxsize=4)
+def _judge_of(features: tuple[Feature, ...], lexicon: Lexicon) -> Judge:
+    """The judge of a set of features: making one takes as long as checking a hundred cases."""
+    return Judge(features, lexicon)
 
 
 def _refused(draft: Draft, refusal: Refusal, quotes: tuple[Quote, ...] = ()) -> Draft:

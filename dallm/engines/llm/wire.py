@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ class Message(NamedTuple):
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """One call to a model, complete: nothing else decides its answer.
 
@@ -48,13 +49,13 @@ class Request:
     temperature: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def sha256(self) -> str:
         """Digest of all of it."""
         parts = {
             "model": self.model,
             "messages": [list(message) for message in self.messages],
-            "schema": self.schema,
+            "schema": _digest_of(self.schema),
             "form": self.form,
             "max_output_tokens": self.max_output_tokens,
             "temperature": self.temperature,
@@ -62,6 +63,23 @@ class Request:
         }
         text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+_digests: dict[int, tuple[Mapping[str, Any], str]] = {}  # the schema is kept, so that its id stays its own
+
+
+def _digest_of(schema: Mapping[str, Any] | None) -> str:
+    """Digest of a schema; all cases of a run share one, which is large."""
+    if schema is None:
+        return ""
+    held = _digests.get(id(schema))
+    if held is None:
+        text = json.dumps(schema, sort_keys=True, ensure_ascii=True)
+        held = (schema, hashlib.sha256(text.encode()).hexdigest())
+        if len(_digests) >= 256:
+            _digests.clear()
+        _digests[id(schema)] = held
+    return held[1]
 
 
 class Usage(NamedTuple):
