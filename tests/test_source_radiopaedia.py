@@ -135,6 +135,18 @@ def test__read_article__credits__are_authors_revision_and_synonyms():
     assert article.synonyms == ("Lung collapse", "Pulmonary atelectasis", "collapsed lung tissue")
 
 
+@pytest.mark.parametrize(
+    "told",
+    ["Last revised by <a>Ann Other</a> ● 12 Mar 2024", "Last revised by Ann Other ◉ on 12 Mar 2024"],
+)
+def test__read_article__revision_behind_a_mark__keeps_day_and_reviser(told):
+    article = read_article(
+        f'<h1 class="header-title">Asthma</h1><div class="author-info">{told}</div>'
+        '<div class="body user-generated-content"><p>Airways narrow.</p></div>'.encode()
+    )
+    assert (article.authors, article.revised) == (("Ann Other",), "2024-03-12")
+
+
 def test__read_article__markup_that_does_not_close__is_read_as_far_as_it_goes():
     raw = (
         b'<h1 class="header-title">Asthma</h1><div class="body user-generated-content"><p>Airways <b>narrow.'

