@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dallm.engines.llm.cache.files import OwnFile
 
 ANSWERED = "ok"
-MAYBE_PAID = ("timeout", "cut_off", "connection")
+MAYBE_PAID = ("timeout", "cut_off", "connection", "cancelled")
 """Kinds of failure after which the server may have worked, and charge for it."""
 
 GROUPS = {
