@@ -70,7 +70,7 @@ def usage(
         ]
         broken = sum(total.maybe_paid - total.unanswered for total in found.values())
         if broken:
-            say(f"{_calls(broken)} broke off without an answer (timeout, lost connection, interruption): perhaps paid.")
+            say(f"{_calls(broken)} broke off without an answer (timeout, lost connection): perhaps paid.")
         if begun:
             say(f"{_calls(len(begun))} without any word of an answer: perhaps paid, unless still under way.")
             shown = [
