@@ -501,6 +501,23 @@ def test__allow_egress__host__is_allowed_and_its_agreement_is_told(allow, agreem
     assert agreement_of("open", client, allow) == ""
 
 
+def test__allow_egress__agreement__stands_in_the_ledger_before_a_call_is_sent(tmp_path, spy, monkeypatch):
+    def unreachable(self: socket.socket, address: Any) -> None:
+        raise ConnectionRefusedError("no network in a test")
+
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+    allow = {PUBLIC: "agreement of 2026-03-01"}
+    made = dallm.engine(
+        "openai:m", base_url=f"http://{PUBLIC}/v1", api_key="k", cache=str(tmp_path), allow_egress=allow
+    )
+    with pytest.raises(EngineError, match="No server answers"):
+        dallm.fill_values(cohort(), FEATURES, engine=made)
+    made.ledger.to_parquet(tmp_path / "calls.parquet")
+    calls = pd.read_parquet(tmp_path / "calls.parquet")
+    assert set(calls["agreement"]) == {f"{PUBLIC}: agreement of 2026-03-01"}
+    assert set(calls["endpoint"]) == {PUBLIC}
+
+
 @pytest.mark.parametrize("allow", [False, "", [], {}, "example.org: x", {"203.0.113.8": "x"}])
 def test__allow_egress__something_else__does_not_allow_it(allow):
     client = OpenAIChat("m", base_url=f"https://{PUBLIC}/v1", api_key="k")
