@@ -95,4 +95,5 @@ def test__doctor__online_without_a_network__names_what_cannot_be_reached(monkeyp
     done = dallm_("doctor", "--online", "--no-load")
     assert done.exit_code == 0
     assert done.stdout.count("127.0.0.1:9") >= 3
+    assert "not reached: Wikipedia, Radiopaedia, PubMed" in " ".join(done.stdout.split())
     assert "--offline" in done.stdout

@@ -86,8 +86,8 @@ def doctor(
     Exits with 1 if a needed part is broken.
     """
     found = list(examine(store, namespace=namespace, kind=kind, load=load))
-    if online:
-        found += list(_online())
+    sites = list(_online()) if online else []
+    found += sites
     table(("part", "state", "detail"), [(f.part, f.state, f.detail) for f in found])
     for finding in found:
         if finding.remedy:
@@ -96,7 +96,9 @@ def doctor(
     if broken:
         notice(f"Error: {', '.join(broken)} must be mended first.")
         raise typer.Exit(1)
-    say("Everything needed is here.")
+    away = [f.part for f in sites if f.state != "ok"]
+    unreached = f", but not reached: {', '.join(away)}" if away else ""
+    say(f"Everything needed is here{unreached}.")
 
 
 def examine(
