@@ -269,3 +269,44 @@ def test__forecast__price_unknown__says_so_and_gives_tokens(tmp_path):
     assert told.cost is None
     assert told.read.low > 0
     assert "What openai:mine costs is not known" in str(told)
+
+
+# ---- the command line
+
+
+def command(faults, tmp_path, *more):
+    from typer.testing import CliRunner
+
+    from dallm.cli.app import app
+
+    table, features = tmp_path / "cases.csv", tmp_path / "features.json"
+    known.cohort(12).frame.to_csv(table, index=False)
+    dallm.FeatureSet(known.FEATURES).to_json(features)
+    given = f"fill {table} --id case --report findings --report impression --target label --data-use open"
+    model = f"--engine openai:tiny --base-url {faults.base_url} --cache {tmp_path / 'cache'}"
+    words = f"{given} --features {features} --out {tmp_path / 'out'} {model}".split()
+    return CliRunner().invoke(app, [*words, *more])
+
+
+def test__fill__dry_run__shows_the_forecast_and_sends_nothing(faults, tmp_path):
+    done = command(faults, tmp_path, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "12 calls for 12 cases" in done.output
+    assert faults.stats()["requests"] == 0
+
+
+def test__fill__budget_calls__the_same_command_goes_on(faults, tmp_path):
+    first = command(faults, tmp_path, "--budget-calls", "5")
+    assert first.exit_code == 0, first.output
+    assert "the budget is reached; 63 cells are failed" in first.output
+    assert faults.stats()["requests"] == 5
+    second = command(faults, tmp_path)
+    assert second.exit_code == 0, second.output
+    assert faults.stats()["requests"] == 12
+    assert not len(failed(dallm.Augmented.load(tmp_path / "out")))
+
+
+def test__fill__budget_of_the_extractive_engine__is_refused(faults, tmp_path):
+    done = command(faults, tmp_path, "--engine", "extractive")
+    assert done.exit_code == 2
+    assert "--base-url is for language models" in done.output

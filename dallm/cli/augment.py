@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from dallm.cli import engines
 from dallm.cli import inputs as cases
 from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption
 
@@ -111,13 +112,21 @@ def augment(
     kind: KindOption = None,
     ack: AckOption = None,
     uncertain: UncertainOption = "missing",
+    engine: engines.EngineOption = engines.EXTRACTIVE,
+    base_url: engines.BaseUrlOption = None,
+    cache: engines.CacheOption = None,
+    allow_egress: engines.AllowEgressOption = None,
+    budget_cost: engines.BudgetCostOption = None,
+    budget_tokens: engines.BudgetTokensOption = None,
+    budget_calls: engines.BudgetCallsOption = None,
+    dry_run: engines.DryRunOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find the features that matter for a condition, and fill them for every case.
 
     Reads a table of cases with report text, writes the same table with new clinical columns, a status and a
     source for every new cell, the quotes they rest on, and a page to check them by eye. No language model, no
-    key, no server.
+    key, no server, unless --engine names a model.
 
     An interrupted run goes on when the same command is given again.
     """
@@ -149,6 +158,16 @@ def augment(
         kind=kind,
         ack=ack,
         uncertain=cast("Uncertain", uncertain),
+        engine=engines.EngineChoice(
+            name=engine,
+            base_url=base_url,
+            cache=cache,
+            allow_egress=tuple(allow_egress or ()),
+            budget_cost=budget_cost,
+            budget_tokens=budget_tokens,
+            budget_calls=budget_calls,
+            dry_run=dry_run,
+        ),
     )
     run(given, choices, out, overwrite=overwrite)
 
@@ -176,6 +195,14 @@ def fill(
     lexicon: LexiconOption = None,
     ack: AckOption = None,
     uncertain: UncertainOption = "missing",
+    engine: engines.EngineOption = engines.EXTRACTIVE,
+    base_url: engines.BaseUrlOption = None,
+    cache: engines.CacheOption = None,
+    allow_egress: engines.AllowEgressOption = None,
+    budget_cost: engines.BudgetCostOption = None,
+    budget_tokens: engines.BudgetTokensOption = None,
+    budget_calls: engines.BudgetCallsOption = None,
+    dry_run: engines.DryRunOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Fill the features of a file for every case: the last stage of augment alone."""
@@ -199,5 +226,13 @@ def fill(
         lexicon=lexicon,
         ack=ack,
         uncertain=uncertain,
+        engine=engine,
+        base_url=base_url,
+        cache=cache,
+        allow_egress=allow_egress,
+        budget_cost=budget_cost,
+        budget_tokens=budget_tokens,
+        budget_calls=budget_calls,
+        dry_run=dry_run,
         overwrite=overwrite,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from dallm import __version__
+from dallm.cli.engines import EngineChoice, left_open, show_forecast
 from dallm.cli.outputs import CHECKPOINT, KNOWLEDGE, RESULTS, OutputFolder
 from dallm.cli.screen import notice, say, step, wants_progress
 from dallm.cli.stores import check_there, open_given, place_of
@@ -52,6 +55,7 @@ class Choices:
     kind: str | None = None
     ack: Path | None = None
     uncertain: Uncertain = "missing"
+    engine: EngineChoice = field(default_factory=EngineChoice)
 
     def __post_init__(self) -> None:
         if self.uncertain not in UNCERTAIN:
@@ -87,6 +91,7 @@ class Choices:
             "namespace": self.namespace,
             "ack": _digest(self.ack),
             "uncertain": self.uncertain,
+            **self.engine.settings(),
         }
 
 
@@ -128,7 +133,13 @@ def augment_into(
     given: FeatureSet | None = None,
     extra: Sequence[Feature] = (),
 ) -> Augmented:
-    """Fill the folder from the cohort, or load what an equal request left there."""
+    """Fill the folder from the cohort, or load what an equal request left there.
+
+    Raises
+    ------
+    typer.Exit
+        After a dry run, which shows what filling will take.
+    """
     import dallm
 
     request = {**request, "digest of the cases": cohort.sha256}
@@ -140,15 +151,20 @@ def augment_into(
         return dallm.Augmented.load(folder.path)
     if state == "resume":
         step(f"Going on with what is in {str(folder.path)!r}.")
-    engine = dallm.engine("extractive", lexicon=lexicon)
-    ack = gather(choices, folder / KNOWLEDGE, engine)
-    features = given if given is not None else discover(ack, cohort, engine)
+    engine = choices.engine.open(lexicon)
+    # a dry run asks a model nothing: the extractive engine finds about as many features
+    asked = EngineChoice().open(lexicon) if choices.engine.dry_run else engine
+    ack = gather(choices, folder / KNOWLEDGE, asked)
+    features = given if given is not None else discover(ack, cohort, asked)
     features = features + [f for f in extra if f.name not in features.names]
     if not len(features):
         raise FeatureError(
             "Nothing to look for: the knowledge names no feature that the table lacks. "
             "Name some with --feature, or give a file with --features."
         )
+    if choices.engine.dry_run:
+        show_forecast(engine, cohort, features, ack)
+        raise typer.Exit
     step(f"Filling {len(features):,} features of {len(cohort):,} cases")
     augmented = dallm.fill_values(
         cohort,
@@ -162,6 +178,8 @@ def augment_into(
     step(f"Writing to {str(folder.path)!r}")
     augmented.save(folder.path)
     augmented.to_html(folder / "evidence.html")
+    if left_open(augmented):
+        return augmented
     folder.finish([name for name in RESULTS if (folder / name).exists()])
     return augmented
 

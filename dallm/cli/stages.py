@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dallm.cli import engines
 from dallm.cli import inputs as cases
 from dallm.cli.augment import ConditionOption, LexiconOption
 from dallm.cli.screen import notice, say, step, table, wants_progress
@@ -34,13 +35,31 @@ def ack(
     passages: Annotated[
         int, typer.Option("-k", "--passages", min=1, help="Passages that an answer may rest on.")
     ] = 6,
+    engine: engines.EngineOption = engines.EXTRACTIVE,
+    base_url: engines.BaseUrlOption = None,
+    cache: engines.CacheOption = None,
+    budget_cost: engines.BudgetCostOption = None,
+    budget_tokens: engines.BudgetTokensOption = None,
+    budget_calls: engines.BudgetCallsOption = None,
 ) -> None:
     """Answer the expert questions about each condition from the passages of a store."""
     import dallm
 
+    chosen = engines.EngineChoice(
+        name=engine,
+        base_url=base_url,
+        cache=cache,
+        budget_cost=budget_cost,
+        budget_tokens=budget_tokens,
+        budget_calls=budget_calls,
+    ).open()
     with closing(open_given(store, namespace=namespace, kind=kind)) as opened:
         made = dallm.build_ack(
-            opened, conditions=_conditions(condition), k=passages, progress=wants_progress()
+            opened,
+            conditions=_conditions(condition),
+            k=passages,
+            engine=chosen,
+            progress=wants_progress(),
         )
     made.save(out)
     say(f"{made!r}")
@@ -67,6 +86,12 @@ def discover(
     include_targets: Annotated[
         bool, typer.Option("--include-targets", help="Keep features that restate a target.")
     ] = False,
+    engine: engines.EngineOption = engines.EXTRACTIVE,
+    base_url: engines.BaseUrlOption = None,
+    cache: engines.CacheOption = None,
+    budget_cost: engines.BudgetCostOption = None,
+    budget_tokens: engines.BudgetTokensOption = None,
+    budget_calls: engines.BudgetCallsOption = None,
 ) -> None:
     """List the features that the answers name; with a table, leave out what it already has.
 
@@ -78,9 +103,16 @@ def discover(
     cohort = None
     if table_path is not None:
         cohort = _cohort(table_path, id_column, report, group, numeric, categorical, target)
-    engine = dallm.engine("extractive", lexicon=read_lexicon(lexicon or ()))
+    chosen = engines.EngineChoice(
+        name=engine,
+        base_url=base_url,
+        cache=cache,
+        budget_cost=budget_cost,
+        budget_tokens=budget_tokens,
+        budget_calls=budget_calls,
+    ).open(read_lexicon(lexicon or ()))
     found = dallm.discover_features(
-        dallm.Ack.load(ack), cohort=cohort, engine=engine, include_targets=include_targets
+        dallm.Ack.load(ack), cohort=cohort, engine=chosen, include_targets=include_targets
     )
     found.to_json(out)
     for name, why in found.dropped:
