@@ -121,3 +121,26 @@ def test__first_call_over_without_an_answer__gate__stays_as_it_was():
         return limiter.opened
 
     assert not asyncio.run(opened())
+
+
+def test__report_too_long_for_its_model__filled_again__asks_nothing(serve, tmp_path):
+    def answer(body):
+        if sum(len(message["content"]) for message in body["messages"]) > 8000:
+            return 400, {"error": {"message": "too long", "code": "context_length_exceeded"}}
+        return 200, completion(not_stated())
+
+    server = serve(answer)
+    cases = [dallm.Case(n, {"findings": f"Case {n}. " + "The lungs are clear. " * 600}) for n in range(2)]
+    cases.append(dallm.Case(2, {"findings": "Clear."}))
+
+    def filled():
+        cohort = dallm.make_cohort(2)
+        engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path).for_cohort(cohort)
+        return list(engine.fill(cases, FEATURES))
+
+    first = filled()
+    assert {d.status for answer in first for d in answer.drafts.values()} == {"not_documented"}
+    asked = len(server.bodies)
+    again = filled()
+    assert len(server.bodies) == asked
+    assert [answer.case_id for answer in again] == [0, 1, 2]

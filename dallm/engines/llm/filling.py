@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from dallm.engines.base import Case, CaseAnswer, Draft
-from dallm.engines.llm.cache.store import AnswerCache, answer_key
+from dallm.engines.llm.cache.store import AnswerCache, answer_key, context_key
 from dallm.engines.llm.cache.wordless import wordless
 from dallm.engines.llm.cell_answer import FillError
 from dallm.engines.llm.drafts import failed_draft
@@ -54,11 +54,14 @@ class Filling:
             if not unit.missing:
                 pending.settle(unit, self.planner.drafts(unit, {}, ""))
         yield from pending.ready()
-        too_long: list[Unit] = []
+        too_long = self._known_too_long(units)
+        in_parts = set(map(id, too_long))
+        whole = [unit for unit in units if id(unit) not in in_parts]
         unread: list[Outcome[Cells]] = []
-        for outcome in self.gateway.run(self._jobs(units, pending), on_reply=self._keep):
+        for outcome in self.gateway.run(self._jobs(whole, pending), on_reply=self._keep):
             if outcome.kind == "context" and _can_be_cut(outcome.key):
                 too_long.append(outcome.key)
+                self._mark_too_long(outcome.key)
             elif outcome.kind == "unreadable" and self._unproven(self._form(outcome)):
                 unread.append(outcome)  # perhaps the server does not know the form: the others will show it
             else:
@@ -71,11 +74,23 @@ class Filling:
             pending.settle(unit, self._in_parts(unit))
             yield from pending.ready()
 
+    def _known_too_long(self, units: Sequence[Unit]) -> list[Unit]:
+        """The units that an earlier run found too long: they are not asked in one piece again."""
+        if self.cache is None:
+            return []
+        marks = [(_too_long(unit), unit) for unit in units if unit.missing and _can_be_cut(unit)]
+        found = self.cache.cells(mark for mark, _ in marks)
+        return [unit for mark, unit in marks if mark in found]
+
+    def _mark_too_long(self, unit: Unit, limit: int | None = None) -> None:
+        if self.cache is not None:
+            self.cache.put_cells(_too_long(unit, limit), "", {})
+
     def _in_other_form(self, unread: Sequence[Outcome[Cells]]) -> Iterator[Outcome[Cells]]:
         """Ask again those whose form the server turned out not to know; the others stay as they are."""
         gateway = self.gateway
         again = [o for o in unread if gateway.forms_read and self._form(o) in gateway.refused_forms]
-        yield from (outcome for outcome in unread if outcome not in again)
+        yield from (outcome for outcome in unread if not any(outcome is other for other in again))
         for outcome in again:
             outcome.key.asked_again = False
         yield from gateway.run((self.planner.job(o.key) for o in again), on_reply=self._keep)
@@ -146,6 +161,9 @@ class Filling:
         """Ask about a report in parts that its model found too long, halving them until they fit."""
         limit = sum(map(estimate_tokens, unit.case.report.values())) // 2
         while limit >= _LEAST_PART:
+            if self.cache is not None and self.cache.cells([_too_long(unit, limit)]):
+                limit //= 2
+                continue
             try:
                 parts = [
                     part
@@ -165,6 +183,7 @@ class Filling:
                     drafts = self.planner.drafts(part, {}, "") if outcome is None else self._drafts(outcome)
                     answers.append(CaseAnswer("", drafts))
                 return dict(merge_answers(answers, [part.case for part in parts]).drafts)
+            self._mark_too_long(unit, limit)
             limit //= 2
         reason = "context: the model's context is too small for this case beside its instructions"
         return {feature.name: failed_draft(reason) for feature in unit.features}
@@ -206,3 +225,8 @@ class _Pending:
 
 def _can_be_cut(unit: Unit) -> bool:
     return sum(map(estimate_tokens, unit.case.report.values())) >= 2 * _LEAST_PART
+
+
+def _too_long(unit: Unit, limit: int | None = None) -> bytes:
+    """Where the cache keeps that a unit, whole or in parts of `limit` tokens, is too long for its model."""
+    return context_key("too long", str(limit), unit.context.hex())
