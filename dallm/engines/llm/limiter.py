@@ -30,6 +30,7 @@ class Limiter:
     """
 
     def __init__(self, most: int) -> None:
+        self._door = asyncio.Lock()
         self.most = most
         self.bound = float(most)
         self.in_flight = 0
@@ -60,6 +61,9 @@ class Limiter:
             self._let_in()
             try:
                 await turn
+                async with self._door:
+                    # one call per turn of the loop: what has arrived is heard before the next one leaves
+                    await asyncio.sleep(0)
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
                     self.leave()
