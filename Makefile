@@ -26,16 +26,18 @@ help:  ## list the targets
 
 install: $(STAMP)  ## make the environment (the other targets do this themselves)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tests/no-deps.txt
 ifeq ($(strip $(PYTHON)),)
 	$(error dallm needs Python 3.11 or newer; install it, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11)
 endif
 ifeq ($(UV),uv)
 	test -x $(PY) || uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
 	uv pip install --quiet --python $(PY) --constraint constraints.txt --editable '.[offline,dev]'
+	-uv pip install --quiet --python $(PY) --no-deps --requirement tests/no-deps.txt
 else
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[offline,dev]'
+	-$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/no-deps.txt
 endif
 	touch $(STAMP)
 
