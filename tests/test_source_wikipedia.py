@@ -394,6 +394,8 @@ def test__empty_page__is_reported(wiki, source_of):
     assert documents == []
     assert "Wikipedia: Asthma: it holds no text" in problems
     assert "Wikipedia: Pneumonia: it holds no text" in problems
+    assert not any("not about it: 'Asthma'" in problem for problem in problems)
+    assert len(set(problems)) == len(problems)
 
 
 def test__page_of_5_mb__is_read(wiki, source_of):

@@ -19,6 +19,7 @@ from dallm.knowledge.sources.wikipedia_titles import Titles, read_titles
 
 LICENCE = "CC BY-SA 4.0"
 AUTHORS = ("Wikipedia contributors",)
+_NO_TEXT = "it holds no text"
 _RESULT_PAGE = 10  # hits on a result page, as the search shows them
 _PLAIN_IN_PATHS = "/:@!$()*,;~-._'"
 _MORE_NAMES = 3  # names to search by where the first finds nothing that fits
@@ -167,6 +168,7 @@ class _Reading:
 
     def _searched(self, condition: str) -> Iterator[Page | Problem]:
         """Yield the pages of the first search that finds one, by one name of the condition after another."""
+        told = set(self._table(condition).titles)
         names = dict.fromkeys((condition, *self._table(condition).names, *long_names(condition)))
         for name in list(names)[: 1 + _MORE_NAMES]:
             refused: list[str] = []
@@ -178,6 +180,11 @@ class _Reading:
                 reason = self._mismatch(condition, hit.title, known)
                 # a title that says something else needs no look at the page
                 item = self._taken(condition, hit.title, known) if reason in (None, UNNAMED) else None
+                if isinstance(item, Problem) and item.reason == _NO_TEXT:
+                    if hit.title not in told:
+                        yield item
+                    told.add(hit.title)
+                    continue  # it may well be about the condition: it is no hit on something else
                 if not isinstance(item, Page):
                     refused.append(hit.title)
                     continue
@@ -222,7 +229,7 @@ class _Reading:
     def _checked(self, condition: str, page: Page, synonyms: Sequence[str] = ()) -> Page | Problem:
         where = f"{self._source.name}: {page.title}"
         if not page.text.sections:
-            return Problem(where, "it holds no text")
+            return Problem(where, _NO_TEXT)
         reason = self._about(condition, page, synonyms)
         if reason == UNNAMED:
             reason = self._about(condition, page, self._wiki.redirects_to(page.title))
