@@ -144,3 +144,20 @@ def test__report_too_long_for_its_model__filled_again__asks_nothing(serve, tmp_p
     again = filled()
     assert len(server.bodies) == asked
     assert [answer.case_id for answer in again] == [0, 1, 2]
+
+
+def test__langchain_model_that_takes_no_temperature__filled__is_asked_without(serve):
+    openai = pytest.importorskip("langchain_openai")
+
+    def answer(body):
+        if "temperature" in body:
+            told = "Unsupported value: 'temperature' does not support 0.0 with this model."
+            return 400, {"error": {"message": told, "param": "temperature", "code": "unsupported_value"}}
+        return 200, completion(not_stated())
+
+    server = serve(answer)
+    model = openai.ChatOpenAI(model="x", base_url=server.url, api_key="none", temperature=0)
+    engine = dallm.LLMEngine(model, cache=None)
+    filled = dallm.fill_values(dallm.make_cohort(5), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"not_documented"}
+    assert len(server.bodies) <= 10

@@ -75,6 +75,7 @@ class LangChainChat:
         self.endpoints = endpoints_of(chat_model)
         self.timeout_s = timeout_s
         self._chat_model = _without_retries(chat_model)
+        self._warm = "temperature" in type(chat_model).model_fields  # until the model refuses a temperature
         self._bound: dict[tuple[Form, int, str], Any] = {}
 
     def __repr__(self) -> str:
@@ -88,7 +89,7 @@ class LangChainChat:
         CallError
             If no answer arrived in full; `faults.FormError` where the model cannot be asked in this form.
         """
-        runnable = self._runnable(request)
+        warm, runnable = self._warm, self._runnable(request)
         messages = [(message.role, message.content) for message in request.messages]
         start = time.perf_counter()
         try:
@@ -104,6 +105,9 @@ class LangChainChat:
             if (reply := _cut_short(error, time.perf_counter() - start)) is not None:
                 return reply
             fault = _fault_of(error, request, ", ".join(map(faults.without_user, self.endpoints)))
+            if warm and isinstance(fault, faults.ParameterError) and fault.parameter == "temperature":
+                self._cool()  # calls under way find that out one by one
+                return await self.send(request)
             if isinstance(fault, faults.FilteredError):
                 return Reply("", finish="content_filter", refusal=fault.detail, model=self.model)
             if fault is None:
@@ -115,8 +119,17 @@ class LangChainChat:
     async def close(self) -> None:
         """Nothing is held open here: the connections are the chat model's."""
 
+    def _cool(self) -> None:
+        """Send no temperature from now on."""
+        if self._warm:
+            self._warm = False
+            self._chat_model = self._chat_model.model_copy(update={"temperature": None})
+            self._bound.clear()
+
     def _runnable(self, request: Request) -> Any:
         """The model, bound to what the request asks for; one per schema rather than per call."""
+        if not self._warm:
+            request = replace(request, temperature=None)
         sampling = json.dumps(
             [request.temperature, request.max_output_tokens, dict(request.extra)], default=str
         )
@@ -261,7 +274,7 @@ def _fault_of(error: Exception, request: Request, address: str) -> CallError | N
     body = getattr(error, "body", None)
     told = json.dumps(body, default=str) if isinstance(body, dict | list) else str(body or error)
     if status is not None:
-        return faults.of_status(status, lower, told, request, address=address)
+        return faults.of_status(status, lower, told, request, address=address, sent=("temperature",))
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
     by_name = (
         ("ContextOverflow", 413),
