@@ -81,11 +81,11 @@ class Scores(NamedTuple):
         near : int
             How many were chosen by meaning; others lie further away. 0 if meaning does not count.
         told : int
-            How many were chosen by words; 0 if others share none. The index that chose them scores a little
-            otherwise, so the middle of them is taken for the limit.
+            How many were chosen by words; 0 if others share none. The index that chose them scores otherwise
+            than we do, so the limit is what only an eighth of them reach.
         """
         meaning = np.sort(self.meaning)[-near] if near else 0.0
-        words = np.sort(self.words)[-max(1, told // 2)] if told else 0.0
+        words = np.sort(self.words)[-max(1, told // 8)] if told else 0.0
         return float(meaning + words)
 
 

@@ -16,7 +16,7 @@ from dallm.knowledge.stores.neo4j.rows import SHOWN, numbers, passage_of, unpack
 from dallm.knowledge.stores.neo4j.schema import Layout, State
 from dallm.knowledge.stores.neo4j.scoring import Asked, Candidates, Scores, words_query
 
-CANDIDATES = 50
+CANDIDATES = 100
 """Passages that each arm contributes at least."""
 
 MOST_CANDIDATES = 1_000
@@ -130,7 +130,7 @@ class Search:
     def hits(self) -> list[Hit]:
         """Return the best passages, one of each group that says the same."""
         k = self._asked.k
-        count = max(CANDIDATES, 5 * k)
+        count = max(CANDIDATES, 10 * k)
         while self._total:
             deep = self._deep(count)
             if deep is None:
