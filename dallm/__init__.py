@@ -12,8 +12,10 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Ack": "dallm.ack.ack",
+    "AnswerCache": "dallm.engines.llm.cache.store",
     "Assertion": "dallm.engines.extractive.assertion",
     "Augmented": "dallm.augment.augmented",
+    "Budget": "dallm.engines.llm.budget",
     "Case": "dallm.engines.base",
     "Cohort": "dallm.cohort",
     "EXPERT_QUERIES": "dallm.ack.queries",
@@ -23,9 +25,11 @@ _WHERE = {
     "FeatureAugmenter": "dallm.augment.transformer",
     "FeatureSet": "dallm.features",
     "Folder": "dallm.knowledge.sources.folder",
+    "Forecast": "dallm.engines.llm.forecast",
     "Hit": "dallm.knowledge.passage",
     "KnowledgeStore": "dallm.knowledge.stores.base",
     "LLMEngine": "dallm.engines.llm.engine",
+    "Ledger": "dallm.engines.llm.ledger",
     "Lexicon": "dallm.lexicon",
     "Passage": "dallm.knowledge.passage",
     "Primer": "dallm.knowledge.sources.primer",
@@ -85,7 +89,11 @@ if TYPE_CHECKING:
     from dallm.engines.extractive.assertion import assertion_of as assertion_of
     from dallm.engines.factory import engine as engine
     from dallm.engines.llm.audit import audit_prompts as audit_prompts
+    from dallm.engines.llm.budget import Budget as Budget
+    from dallm.engines.llm.cache.store import AnswerCache as AnswerCache
     from dallm.engines.llm.engine import LLMEngine as LLMEngine
+    from dallm.engines.llm.forecast import Forecast as Forecast
+    from dallm.engines.llm.ledger import Ledger as Ledger
     from dallm.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from dallm.features import Feature as Feature
     from dallm.features import FeatureSet as FeatureSet

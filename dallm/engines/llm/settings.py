@@ -47,6 +47,8 @@ class Settings:
     prompts: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.mode == "batch":
+            raise UserError("mode='batch' is not there yet; mode='live' asks call by call.")
         for name, value, known in (("layout", self.layout, LAYOUTS), ("mode", self.mode, MODES)):
             if value not in known:
                 raise UserError(
