@@ -115,10 +115,6 @@ class _Asking:
                     gateway.ledger.failed(call_id, error.kind)
                 self._tell_limiter(error, started)
                 raise
-            except BaseException:  # broken off: it may have been sent
-                if gateway.ledger is not None:
-                    gateway.ledger.failed(call_id, "cancelled")
-                raise
             finally:  # whatever ended the call, what was set aside for it is free again, or spent
                 cost = budget.settle(reservation, reply, kind) if budget is not None else None
             if gateway.ledger is not None:
