@@ -256,7 +256,7 @@ def test__documents__pause_between_requests__keeps_the_rate(api, pubmed, options
     clock = FastClock()
     split(pubmed(clock=clock, **options).documents(["atelectasis", "pneumonia"]))
     assert len(clock.slept) == len(api.requests) - 1
-    assert min(clock.slept) > pause - 0.05
+    assert min(clock.slept) > pause / 2  # what the answer before took is part of the pause
     assert sum(clock.slept) < (pause + 0.02) * len(clock.slept)
 
 

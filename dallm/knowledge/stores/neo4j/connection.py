@@ -7,7 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import dallm
 from dallm.errors import StoreError
@@ -184,8 +184,12 @@ class Connection:
         with self._driver.session(
             database=self.database,
             bookmark_manager=self._bookmarks,
+            default_access_mode="WRITE" if writes else "READ",
         ) as session:
-            return session.execute_write(_bounded(work)) if writes else session.execute_read(work)
+            if writes:
+                return session.execute_write(_bounded(work))
+            # one statement that reads needs no transaction around it: that is two ways to the server less
+            return work(cast("ManagedTransaction", session))
 
 
 class _Wait:
