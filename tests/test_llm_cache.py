@@ -198,23 +198,27 @@ def test__fork__while_another_thread_writes__both_go_on(tmp_path):
     cache = AnswerCache(tmp_path)
     cache.put_answer(request("parent"), MODEL, Reply("from the parent"))
     over = threading.Event()
+    long = "word " * 100_000  # so that the thread is mostly amid its digest when the process is forked
 
     def write_on():
         number = 0
         while not over.is_set():
-            cache.put_answer(request(f"parent {number}"), MODEL, Reply("more"))
+            cache.put_answer(request(f"parent {number} {long}"), MODEL, Reply("more"))
             number += 1
 
     thread = threading.Thread(target=write_on)
     thread.start()
     context = multiprocessing.get_context("fork")
-    children = [context.Process(target=_in_child, args=(cache, number)) for number in range(6)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(30)
-    over.set()
-    thread.join()
+    arguments = [(cache, number) for number in range(6)]
+    children = [context.Process(target=_in_child, args=given, daemon=True) for given in arguments]
+    try:
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(30)
+    finally:
+        over.set()
+        thread.join()
     assert [child.exitcode for child in children] == [0] * 6
     assert all(cache.answer(request(f"child {number}"), MODEL) for number in range(6))
     cache.put_answer(request("after"), MODEL, Reply("still"))

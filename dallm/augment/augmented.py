@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import platform
 import warnings
@@ -22,6 +21,7 @@ from dallm.engines.base import STATUSES, CaseAnswer
 from dallm.errors import CohortError, UserError, did_you_mean
 from dallm.features import Feature, FeatureSet, normalise_name
 from dallm.files import replacing
+from dallm.lazy import computed_once
 
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
@@ -125,11 +125,11 @@ class Augmented:
         about = {"engine": engine, "model": model, "uncertain": uncertain, **_versions(cohort)}
         return cls(cohort, features, cells, evidence, ack=ack, run={**about, **(run or {})})
 
-    @functools.cached_property
+    @computed_once
     def _new(self) -> pd.DataFrame:
         return columns.feature_columns(self.cells, self.features, self.columns_of, self.cohort.ids)
 
-    @functools.cached_property
+    @computed_once
     def frame(self) -> pd.DataFrame:
         """The cohort's columns as given and one column per feature, indexed by id."""
         given = self.cohort.frame.drop(columns=self.cohort.id).set_axis(self.cohort.ids, axis=0)

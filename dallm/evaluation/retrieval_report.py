@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from dallm.evaluation.retrieval_measures import (
     reciprocal_rank_at,
 )
 from dallm.files import replacing, write_text
+from dallm.lazy import computed_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ class RetrievalReport:
         missing = [f"Not run: {arm}, because {reason}." for arm, reason in self.not_run.items()]
         return ["", how, *missing, *(f"Note: {note}." for note in self.notes)]
 
-    @cached_property
+    @computed_once
     def _values(self) -> dict[str, NDArray[np.float64]]:
         """Per arm the measures of every question, shape (questions, measures)."""
         return {arm: self._of_arm(arm) for arm in self.arms}
@@ -208,7 +208,7 @@ class RetrievalReport:
             values.append([*recalls, ndcg_at(found), reciprocal_rank_at(found)])
         return np.array(values, dtype=float)
 
-    @cached_property
+    @computed_once
     def _resampled(self) -> dict[str, NDArray[np.float64]]:
         """Per arm the means of the resamples; all arms see the same ones."""
         joined = bootstrap_means(np.hstack(list(self._values.values())), self.n_boot, self.seed)

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from dallm.engines.extractive.assertion import assertion_of
 from dallm.errors import UserError, did_you_mean
 from dallm.knowledge.conditions import resolve_condition
 from dallm.knowledge.sentences import sentences
+from dallm.lazy import computed_once
 from dallm.resources import data_path
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class FactFinder:
         self.lexicon = lexicon or Lexicon.default()
         self._findings: dict[str, tuple[Finding, ...]] = {}
 
-    @cached_property
+    @computed_once
     def _analyser(self) -> Analyser:
         from dallm.engines.extractive.analyse import Analyser
         from dallm.engines.extractive.recognise import Recogniser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from dallm.augment.verification.assertions import CONSIDERED, Finding, Judge
 from dallm.augment.verification.kinds import Refusal, with_kind
@@ -16,6 +16,7 @@ from dallm.augment.verification.values import close, misfit, plain
 from dallm.engines.base import Case, CaseAnswer, CellValue, Draft, Quote
 from dallm.errors import FeatureError
 from dallm.features import Feature, FeatureSet
+from dallm.lazy import computed_once
 from dallm.lexicon import Lexicon
 
 _WITH_VALUE = ("documented", "inferred")
@@ -48,11 +49,11 @@ class Verifier:
         self._lexicon = lexicon or Lexicon.default()
         self._position = {feature.name: n for n, feature in enumerate(self.features)}
 
-    @cached_property
+    @computed_once
     def _judge(self) -> Judge:
         return _judge_of(tuple(self.features), self._lexicon)
 
-    @cached_property
+    @computed_once
     def _relations(self) -> Relations:
         return Relations(tuple(self.features), self._judge.concepts, self._lexicon)
 

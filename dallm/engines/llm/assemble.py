@@ -26,6 +26,7 @@ from dallm.engines.llm.wire import Form, Message
 from dallm.errors import UserError, did_you_mean
 from dallm.features import Feature
 from dallm.knowledge.passage import Hit
+from dallm.lazy import computed_once
 
 Layout = Literal["per_case", "as_published"]
 LAYOUTS: tuple[Layout, ...] = ("per_case", "as_published")
@@ -88,17 +89,17 @@ class FillPrompt:
     def __hash__(self) -> int:
         return id(self)
 
-    @functools.cached_property
+    @computed_once
     def used(self) -> Template:
         """The template that is filled."""
         return self.template or project_template("fill")
 
-    @functools.cached_property
+    @computed_once
     def briefing(self) -> str:
         """The knowledge as the prompt holds it."""
         return knowledge_text(self.knowledge, tokens=self.knowledge_tokens)
 
-    @functools.cached_property
+    @computed_once
     def _shared(self) -> dict[tuple[Feature, ...], tuple[str, str]]:
         return {}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+from dallm.lazy import computed_once
 
 Role = Literal["system", "user", "assistant"]
 Form = Literal["json_schema", "tool", "template", "text"]
@@ -49,7 +50,7 @@ class Request:
     temperature: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    @functools.cached_property
+    @computed_once
     def sha256(self) -> str:
         """Digest of all of it."""
         parts = {
