@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -143,43 +144,43 @@ class GraphStore(StoreHandle):
         self._writable()
         return 0
 
+    @abstractmethod
     def _reading(self) -> AbstractContextManager[object]:
         """Hold one state of the store for a whole search."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _found(self, asked: Asked, condition: str | None, source: str | None, k: int) -> list[Found]:
         """Return the `k` best passages, or all where there are fewer; the best first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _members(
         self, groups: Sequence[str], condition: str | None, source: str | None
     ) -> Mapping[str, Linked]:
         """Return the passages of groups of near-duplicates that the filters let through, by their names."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _held(self, documents: Sequence[Document]) -> Mapping[Key, Known]:
         """Return what is held of documents."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _write(self, documents: Sequence[Document], read: Mapping[int, list[PassageNode]]) -> Written:
         """Write documents whose passages were read already, in one transaction."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _writable(self) -> None:
         """Refuse where the store was opened to be read only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def known(self, source: str) -> dict[str, Known]:
         """Return what is held of a source, by url."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sources(self) -> tuple[str, ...]:
         """Return the names of the sources that documents are held of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, source: str, urls: Sequence[str]) -> int:
         """Remove documents and return how many there were."""
-        raise NotImplementedError
 
 
 def planned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
 
 
-class StoreHandle:
+class StoreHandle(ABC):
     """Base of the stores: closes at the end of a block, is shared when copied, makes retrievers."""
 
     kind: str
@@ -27,9 +28,9 @@ class StoreHandle:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # a handle: scikit-learn's clone copies parameters deeply
 
+    @abstractmethod
     def close(self) -> None:
         """Release the store; it cannot be used afterwards."""
-        raise NotImplementedError
 
     def as_retriever(
         self, k: int = 4, condition: str | None = None, source: str | None = None

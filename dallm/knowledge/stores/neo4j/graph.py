@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dallm.engines.base import Engine
-from dallm.errors import StoreError
 from dallm.knowledge.conditions import resolve_condition
 from dallm.knowledge.graph.model import PassageNode
 from dallm.knowledge.graph.store import Found, GraphStore, Key, Linked
 from dallm.knowledge.graph.traverse import Asked
-from dallm.knowledge.passage import Document, Passage
-from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written
+from dallm.knowledge.passage import Document
+from dallm.knowledge.stores.base import Known, Written
 from dallm.knowledge.stores.neo4j.connection import Connection
 from dallm.knowledge.stores.neo4j.graph_schema import LABELS, GraphLayout, prepare_graph
 from dallm.knowledge.stores.neo4j.graph_searching import GraphSearch
 from dallm.knowledge.stores.neo4j.graph_writing import GraphWriting
-from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain
-from dallm.knowledge.stores.neo4j.schema import check_indexes, drop, place, read_state
-from dallm.knowledge.stores.neo4j.writing import HELD, NotPreparedError
+from dallm.knowledge.stores.neo4j.namespace import SHOWN_AS_NODE, NamespaceStore
+from dallm.knowledge.stores.neo4j.rows import document_id, passage_of, plain
+from dallm.knowledge.stores.neo4j.schema import check_indexes
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from neo4j import ManagedTransaction
 
 _REMOVE_BATCH = 100
 _READ_BATCH = 50
 _T = TypeVar("_T")
 
-_MANIFEST = """
-MATCH (d:Document)
-RETURN d {.title, .source, .url, .revision, .licence, .authors, .retrieved_at, .conditions, .passages,
-    .sha256, .notice} AS row ORDER BY d.source, d.url
-"""
-_SHOWN = f"p {{{', '.join(f'.{name}' for name in SHOWN)}}} AS node"
-_PASSAGES = f"""
-MATCH (d:Document)<-[:PART_OF]-(p:Passage)
-WHERE d.id IN $ids AND ($condition IS NULL OR $condition IN p.conditions)
-RETURN {_SHOWN} ORDER BY p.source, p.url, p.place
-"""
 _MEMBERS = f"""
 MATCH (p:Passage) WHERE p.group IN $groups AND ($condition IS NULL OR $condition IN p.conditions)
     AND ($source IS NULL OR p.source = $source)
-RETURN p.id AS id, p.twin AS twin, {_SHOWN} ORDER BY p.group, p.source, p.url, p.place
+RETURN p.id AS id, p.twin AS twin, {SHOWN_AS_NODE} ORDER BY p.group, p.source, p.url, p.place
 """
 _RELATED = """
 MATCH (:Condition {name: $condition})-[r]->(x:Concept) WHERE type(r) = $relation
@@ -52,7 +39,7 @@ RETURN x.name AS name ORDER BY r.passages DESC, name
 """
 
 
-class Neo4jGraphStore(GraphStore):
+class Neo4jGraphStore(NamespaceStore[GraphWriting], GraphStore):
     """A knowledge graph in a Neo4j database; open it with :func:`dallm.open_store`.
 
     It holds the same nodes and relations as :class:`~dallm.knowledge.stores.networkx.NetworkXStore` and gives
@@ -87,6 +74,10 @@ class Neo4jGraphStore(GraphStore):
     """
 
     kind = "neo4j_graph"
+    _passages_of = "(d:Document)<-[:PART_OF]-(p:Passage)"
+    _left_over = tuple(label for label in LABELS if label != "Meta")
+    _nothing_yet = "graph"
+    _layout: GraphLayout
 
     def __init__(
         self,
@@ -100,7 +91,7 @@ class Neo4jGraphStore(GraphStore):
         read_only: bool = False,
         engine: Engine | None = None,
     ) -> None:
-        super().__init__(encoder=encoder, read_only=read_only, engine=engine)
+        GraphStore.__init__(self, encoder=encoder, read_only=read_only, engine=engine)
         self.namespace = namespace
         self._layout = GraphLayout(namespace)
         self._given = (uri, namespace, user, database, read_only, engine)
@@ -111,11 +102,7 @@ class Neo4jGraphStore(GraphStore):
         self._prepared = False
         try:
             check_indexes(self._connection, self._layout)
-            if read_state(self._connection, self._layout) is None and read_only:
-                raise StoreError(
-                    f"{self._place} holds no graph yet; make one with dallm.open_store (without "
-                    "read_only=True) and dallm.ingest."
-                )
+            self._check_there()
         except BaseException:
             self.close()
             raise
@@ -126,98 +113,15 @@ class Neo4jGraphStore(GraphStore):
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, self._given
 
-    def close(self) -> None:
-        """Release the store; it cannot be used afterwards."""
-        self._connection.close()
-
     def related(self, condition: str, relation: str) -> tuple[str, ...]:
         """Return the concepts that a condition has by a relation, those that most passages name first."""
         rows = self._read(_RELATED, condition=plain(resolve_condition(condition)), relation=relation.upper())
         return tuple(row["name"] for row in rows)
 
-    def manifest(self) -> pd.DataFrame:
-        """Return one row per document: where it comes from, under which licence, what it is about."""
-        import pandas as pd
-
-        records = []
-        for row in self._read(_MANIFEST):
-            node = row["row"]
-            joined = {name: "; ".join(node[name] or ()) for name in ("authors", "conditions")}
-            records.append({**node, **joined})
-        return pd.DataFrame(records, columns=list(MANIFEST_COLUMNS))
-
     def conditions(self) -> tuple[str, ...]:
         """Return the conditions that at least one passage is about, in alphabetical order."""
         rows = self._read("MATCH (c:Condition) WHERE EXISTS { (c)<-[:ABOUT]-() } RETURN c.name AS name")
         return tuple(sorted(row["name"] for row in rows))
-
-    def passages(self, condition: str | None = None) -> Iterator[Passage]:
-        """Yield every passage, or those about one condition, in the order of sources, urls and places."""
-        wanted = plain(resolve_condition(condition)) if condition is not None else None
-        rows = self._read("MATCH (d:Document) RETURN d.id AS id ORDER BY d.source, d.url")
-        ids = [row["id"] for row in rows]
-        for start in range(0, len(ids), _READ_BATCH):
-            for row in self._read(_PASSAGES, ids=ids[start : start + _READ_BATCH], condition=wanted):
-                yield passage_of(row["node"])
-
-    def sources(self) -> tuple[str, ...]:
-        """Return the names of the sources that the store holds documents of."""
-        rows = self._read("MATCH (d:Document) RETURN DISTINCT d.source AS source")
-        return tuple(sorted(row["source"] for row in rows))
-
-    def known(self, source: str) -> dict[str, Known]:
-        """Return what is held of a source, by url."""
-        rows = self._read(
-            "MATCH (d:Document {source: $source}) "
-            "RETURN d.url AS url, d.sha256 AS sha256, d.conditions AS conditions",
-            source=plain(source),
-        )
-        return {row["url"]: Known(row["sha256"], tuple(row["conditions"])) for row in rows}
-
-    def remove(self, source: str, urls: Sequence[str]) -> int:
-        """Remove documents with their passages and return how many there were."""
-        self._writable()
-        return self._remove([document_id(source, url) for url in urls])
-
-    def clear(self) -> int:
-        """Remove everything of the namespace, its indexes too, and return how many documents there were."""
-        self._writable()
-        if read_state(self._connection, self._layout) is None:
-            return 0
-        count = 0
-        while ids := self._read("MATCH (d:Document) RETURN d.id AS id LIMIT $count", count=_REMOVE_BATCH):
-            count += self._remove([row["id"] for row in ids])
-        for label in LABELS:
-            statement = f"MATCH (n:{label}) WITH n LIMIT 10000 DETACH DELETE n RETURN count(*) AS n"
-            while label != "Meta" and self._connection.write(self._layout.cypher(statement))[0]["n"]:
-                pass
-        drop(self._connection, self._layout)
-        self._prepared = False
-        return count
-
-    def origin(self, source: str) -> str | None:
-        """Return the place that a source was read from, where it told."""
-        rows = self._read("MATCH (m:Meta {key: $key}) RETURN m.value AS value", key=_origin(source))
-        return str(rows[0]["value"]) if rows else None
-
-    def set_origin(self, source: str, origin: str) -> None:
-        """Keep the place that a source was read from; nothing is written where it is kept already."""
-        if self.origin(source) == plain(origin):
-            return
-        self._writable()
-        self._prepare()
-        self._connection.write(
-            self._layout.cypher("MERGE (m:Meta {key: $key}) SET m.value = $value"),
-            key=_origin(source),
-            value=plain(origin),
-        )
-
-    @property
-    def _place(self) -> str:
-        return place(self._connection, self._layout)
-
-    def _read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        return self._connection.read(self._layout.cypher(statement), **parameters)
 
     def _reading(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -237,46 +141,21 @@ class Neo4jGraphStore(GraphStore):
 
     def _held(self, documents: Sequence[Document]) -> dict[Key, Known]:
         keys = {document_id(d.source, d.url): (d.source, d.url) for d in documents}
-        rows = self._read(HELD, ids=list(keys))
-        return {keys[row["id"]]: Known(row["sha256"], tuple(row["conditions"])) for row in rows}
+        return {keys[key]: known for key, known in self._held_by_id(documents).items()}
 
     def _write(self, documents: Sequence[Document], read: Mapping[int, list[PassageNode]]) -> Written:
         return self._in_transaction(lambda writing: writing.write(documents, read))
 
-    def _remove(self, ids: Sequence[str]) -> int:
-        if read_state(self._connection, self._layout) is None:
-            return 0
-        parts = [list(ids[i : i + _REMOVE_BATCH]) for i in range(0, len(ids), _REMOVE_BATCH)]
-        return sum(self._in_transaction(partial(_remove, part)) for part in parts)
+    def _writer(self, tx: ManagedTransaction) -> GraphWriting:
+        return GraphWriting(tx, self._layout)
 
-    def _in_transaction(self, work: Callable[[GraphWriting], _T]) -> _T:
-        """Run one transaction that writes, the namespace being prepared for it."""
-        for last in (False, True):
-            self._prepare()
-            try:
-                return self._connection.in_transaction(lambda tx: work(GraphWriting(tx, self._layout)))
-            except NotPreparedError:  # another process cleared the namespace meanwhile
-                if last:
-                    raise
-                self._prepared = False
-        raise AssertionError
+    def _forget_schema(self) -> None:
+        self._prepared = False
 
-    def _prepare(self) -> None:
+    def _prepare(self, dimension: int | None = None) -> None:
         if not self._prepared:
             prepare_graph(self._connection, self._layout)
             self._prepared = True
-
-    def _writable(self) -> None:
-        if self.read_only:
-            raise StoreError(f"{self._place} was opened with read_only=True; open it without.")
-
-
-def _remove(ids: Sequence[str], writing: GraphWriting) -> int:
-    return writing.remove(ids)
-
-
-def _origin(source: str) -> str:
-    return f"origin:{plain(source)}"
 
 
 def _reopen(

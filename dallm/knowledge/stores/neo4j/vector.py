@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,29 +14,27 @@ from numpy.typing import NDArray
 from dallm.errors import StoreError
 from dallm.knowledge.conditions import resolve_condition
 from dallm.knowledge.encoder import Encoder, TextEncoder, make_encoder
-from dallm.knowledge.passage import Document, Hit, Passage
+from dallm.knowledge.passage import Document, Hit
 from dallm.knowledge.ranking import Question, check_arm
-from dallm.knowledge.stores.base import MANIFEST_COLUMNS, Known, Written, differs
-from dallm.knowledge.stores.common import StoreHandle, check_question, one_source
+from dallm.knowledge.stores.base import Written, differs
+from dallm.knowledge.stores.common import check_question, one_source
 from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
 from dallm.knowledge.stores.neo4j.connection import Connection
-from dallm.knowledge.stores.neo4j.rows import SHOWN, document_id, passage_of, plain, prepared, unpacked
+from dallm.knowledge.stores.neo4j.namespace import SHOWN_AS_NODE, NamespaceStore
+from dallm.knowledge.stores.neo4j.rows import document_id, passage_of, plain, prepared, unpacked
 from dallm.knowledge.stores.neo4j.schema import (
     Layout,
-    State,
     check_indexes,
-    drop,
-    place,
     prepare,
     read_state,
 )
 from dallm.knowledge.stores.neo4j.scoring import Asked
 from dallm.knowledge.stores.neo4j.searching import Search
-from dallm.knowledge.stores.neo4j.writing import HELD, Batch, NotPreparedError, Writing
+from dallm.knowledge.stores.neo4j.writing import Batch, Writing
 from dallm.knowledge.stores.questions import QuestionVectors
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from neo4j import ManagedTransaction
 
 _ENCODE_BATCH = 512
 _REMOVE_BATCH = 100
@@ -44,16 +42,6 @@ _READ_BATCH = 50
 _COVER = 3_000  # passages that the vector index takes at a time, and waits for
 _T = TypeVar("_T")
 
-_MANIFEST = """
-MATCH (d:Document)
-RETURN d {.title, .source, .url, .revision, .licence, .authors, .retrieved_at, .conditions, .passages,
-    .sha256, .notice} AS row ORDER BY d.source, d.url
-"""
-_PASSAGES = f"""
-MATCH (d:Document)-[:DALLM_PASSAGE]->(p:Passage)
-WHERE d.id IN $ids AND ($condition IS NULL OR $condition IN p.conditions)
-RETURN p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node ORDER BY p.source, p.url, p.place
-"""
 _VECTORS = """
 MATCH (p:Passage) WHERE p.sha256 IN $digests AND (p.packed IS NOT NULL OR p.blank)
 WITH p.sha256 AS sha256, collect(coalesce(p.packed, ''))[0] AS vector
@@ -62,11 +50,11 @@ RETURN collect(sha256) AS digests, collect(vector) AS vectors
 _MISSING = f"""
 MATCH (p:Passage) WHERE p.embedding IS NULL AND p.blank IS NULL AND p.sha256 IS NOT NULL
 WITH p.sha256 AS sha256, collect(p)[0] AS p LIMIT $count
-RETURN p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node
+RETURN {SHOWN_AS_NODE}
 """
 
 
-class Neo4jVectorStore(StoreHandle):
+class Neo4jVectorStore(NamespaceStore[Writing]):
     """A knowledge store in a Neo4j database; open it with :func:`dallm.open_store`.
 
     Several stores share a database, each in a namespace with labels and indexes of its own; nothing else in
@@ -98,6 +86,8 @@ class Neo4jVectorStore(StoreHandle):
     """
 
     kind = "neo4j_vector"
+    _passages_of = "(d:Document)-[:DALLM_PASSAGE]->(p:Passage)"
+    _left_over = ("Term",)
 
     def __init__(
         self,
@@ -143,10 +133,6 @@ class Neo4jVectorStore(StoreHandle):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, self._given
-
-    def close(self) -> None:
-        """Release the store; it cannot be used afterwards."""
-        self._connection.close()
 
     def search(
         self,
@@ -223,44 +209,10 @@ class Neo4jVectorStore(StoreHandle):
             with self._lock:
                 self._questions.prepare(queries)
 
-    def manifest(self) -> pd.DataFrame:
-        """Return one row per document: where it comes from, under which licence, what it is about."""
-        import pandas as pd
-
-        records = []
-        for row in self._read(_MANIFEST):
-            node = row["row"]
-            joined = {name: "; ".join(node[name] or ()) for name in ("authors", "conditions")}
-            records.append({**node, **joined})
-        return pd.DataFrame(records, columns=list(MANIFEST_COLUMNS))
-
     def conditions(self) -> tuple[str, ...]:
         """Return the conditions that at least one passage is about, in alphabetical order."""
         rows = self._read("MATCH (p:Passage) UNWIND p.conditions AS name RETURN DISTINCT name")
         return tuple(sorted(row["name"] for row in rows))
-
-    def passages(self, condition: str | None = None) -> Iterator[Passage]:
-        """Yield every passage, or those about one condition, in the order of sources, urls and places."""
-        wanted = plain(resolve_condition(condition)) if condition is not None else None
-        rows = self._read("MATCH (d:Document) RETURN d.id AS id ORDER BY d.source, d.url")
-        ids = [row["id"] for row in rows]
-        for start in range(0, len(ids), _READ_BATCH):
-            for row in self._read(_PASSAGES, ids=ids[start : start + _READ_BATCH], condition=wanted):
-                yield passage_of(row["node"])
-
-    def sources(self) -> tuple[str, ...]:
-        """Return the names of the sources that the store holds documents of."""
-        rows = self._read("MATCH (d:Document) RETURN DISTINCT d.source AS source")
-        return tuple(sorted(row["source"] for row in rows))
-
-    def known(self, source: str) -> dict[str, Known]:
-        """Return what is held of a source, by url."""
-        rows = self._read(
-            "MATCH (d:Document {source: $source}) "
-            "RETURN d.url AS url, d.sha256 AS sha256, d.conditions AS conditions",
-            source=plain(source),
-        )
-        return {row["url"]: Known(row["sha256"], tuple(row["conditions"])) for row in rows}
 
     def write(self, documents: Sequence[Document]) -> Written:
         """Write documents in one transaction; one that is held already, unchanged, is not written again.
@@ -271,7 +223,7 @@ class Neo4jVectorStore(StoreHandle):
             If the store is read only or cannot be written.
         """
         self._writable()
-        held = self._held(documents)
+        held = self._held_by_id(documents)
         changed = [d for d in documents if differs(held.get(document_id(d.source, d.url)), d)]
         unchanged = Written(unchanged=len(documents) - len(changed))
         if not changed:
@@ -283,27 +235,6 @@ class Neo4jVectorStore(StoreHandle):
         if state is not None and state.fresh >= _COVER:
             self._cover()
         return unchanged + written
-
-    def remove(self, source: str, urls: Sequence[str]) -> int:
-        """Remove documents with their passages and return how many there were."""
-        self._writable()
-        return self._remove([document_id(source, url) for url in urls])
-
-    def clear(self) -> int:
-        """Remove everything of the namespace, its indexes too, and return how many documents there were."""
-        self._writable()
-        if self._state() is None:
-            return 0
-        count = 0
-        while ids := self._read("MATCH (d:Document) RETURN d.id AS id LIMIT $count", count=_REMOVE_BATCH):
-            count += self._remove([row["id"] for row in ids])
-        while self._connection.write(
-            self._layout.cypher("MATCH (t:Term) WITH t LIMIT 10000 DETACH DELETE t RETURN count(*) AS n")
-        )[0]["n"]:
-            pass
-        drop(self._connection, self._layout)
-        self._prepared = None
-        return count
 
     def embed_missing(self) -> int:
         """Encode the passages that have no vector yet and return how many; 0 without an encoder.
@@ -323,54 +254,18 @@ class Neo4jVectorStore(StoreHandle):
             self._cover()
         return total
 
-    def origin(self, source: str) -> str | None:
-        """Return the place that a source was read from, where it told."""
-        rows = self._read("MATCH (m:Meta {key: $key}) RETURN m.value AS value", key=_origin(source))
-        return str(rows[0]["value"]) if rows else None
-
-    def set_origin(self, source: str, origin: str) -> None:
-        """Keep the place that a source was read from; nothing is written where it is kept already."""
-        if self.origin(source) == plain(origin):
-            return
-        self._writable()
-        self._prepare(None)
-        self._connection.write(
-            self._layout.cypher("MERGE (m:Meta {key: $key}) SET m.value = $value"),
-            key=_origin(source),
-            value=plain(origin),
-        )
-
-    @property
-    def _place(self) -> str:
-        return place(self._connection, self._layout)
-
-    def _state(self) -> State | None:
-        return read_state(self._connection, self._layout)
-
     def _signature(self) -> Signature | None:
         state = self._state()
         return state.signature if state is not None and state.vectors else None
 
     def _check_opening(self) -> None:
         check_indexes(self._connection, self._layout)
-        state = self._state()
-        if state is None and self.read_only:
-            raise StoreError(
-                f"{self._place} holds no store yet; make one with dallm.open_store (without read_only=True) "
-                "and dallm.ingest."
-            )
+        self._check_there()
         self._encoder.check_identity()
-
-    def _read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-        return self._connection.read(self._layout.cypher(statement), **parameters)
 
     def _encoded(self, texts: Sequence[str]) -> NDArray[np.float32]:
         with self._lock:
             return self._encoder.encode(texts)
-
-    def _held(self, documents: Sequence[Document]) -> dict[str, Known]:
-        rows = self._read(HELD, ids=[document_id(d.source, d.url) for d in documents])
-        return {row["id"]: Known(row["sha256"], tuple(row["conditions"])) for row in rows}
 
     def _batch(self, documents: Sequence[Document]) -> Batch:
         """Cut and encode, before the transaction, so that nobody waits for the encoder."""
@@ -400,47 +295,21 @@ class Neo4jVectorStore(StoreHandle):
         while self._in_transaction(lambda writing: writing.cover(_COVER)):
             pass
 
-    def _remove(self, ids: Sequence[str]) -> int:
-        if self._state() is None:
-            return 0
-        parts = [list(ids[i : i + _REMOVE_BATCH]) for i in range(0, len(ids), _REMOVE_BATCH)]
-        return sum(self._in_transaction(partial(_remove, part)) for part in parts)
+    def _writer(self, tx: ManagedTransaction) -> Writing:
+        return Writing(tx, self._layout, self._encoder)
 
-    def _in_transaction(self, work: Callable[[Writing], _T], dimension: int | None = None) -> _T:
-        """Run one transaction that writes, the namespace being prepared for it."""
-        for last in (False, True):
-            self._prepare(dimension)
-            try:
-                return self._connection.in_transaction(
-                    lambda tx: work(Writing(tx, self._layout, self._encoder))
-                )
-            except NotPreparedError:  # another process cleared the namespace meanwhile
-                if last:
-                    raise
-                self._prepared = None
-        raise AssertionError
+    def _forget_schema(self) -> None:
+        self._prepared = None
 
-    def _prepare(self, dimension: int | None) -> None:
+    def _prepare(self, dimension: int | None = None) -> None:
         """Make what is missing, once: `dimension` tells of the vector index, 0 that there is none yet."""
         if self._prepared is None or (dimension is not None and self._prepared != dimension):
             prepare(self._connection, self._layout, dimension)
             self._prepared = dimension or 0
 
-    def _writable(self) -> None:
-        if self.read_only:
-            raise StoreError(f"{self._place} was opened with read_only=True; open it without.")
-
 
 def _add_vectors(vectors: Mapping[str, NDArray[np.float32]], signature: Signature, writing: Writing) -> None:
     writing.add_vectors(vectors, signature)
-
-
-def _remove(ids: Sequence[str], writing: Writing) -> int:
-    return writing.remove(ids)
-
-
-def _origin(source: str) -> str:
-    return f"origin:{plain(source)}"
 
 
 def _reopen(
