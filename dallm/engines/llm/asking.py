@@ -57,7 +57,7 @@ class _Asking:
             try:
                 return await self._attempt(course.failures + course.refusals, again=again)
             except FormError as error:
-                if _next_form(error.form, gateway.refused_forms) is None:
+                if next_form(error.form, gateway.refused_forms) is None:
                     raise EngineError(
                         f"{gateway.client.model} at {_address(gateway)}: {error.detail}."
                     ) from None
@@ -79,7 +79,7 @@ class _Asking:
         if self.reply.finish == "length" or self.reply.refusal or not self.reply.text:
             return False
         gateway.forms_unread[form] += 1
-        if gateway.forms_unread[form] < _UNREAD or _next_form(form, gateway.refused_forms) is None:
+        if gateway.forms_unread[form] < _UNREAD or next_form(form, gateway.refused_forms) is None:
             return False
         gateway.refused_forms.add(form)
         self.request = self.job.request
@@ -90,7 +90,7 @@ class _Asking:
         form = self.request.form
         if form not in self.gateway.refused_forms:
             return
-        other = _next_form(form, self.gateway.refused_forms)
+        other = next_form(form, self.gateway.refused_forms)
         if other is None:
             raise EngineError(f"{self.gateway.client.model} takes none of the forms {', '.join(_FORMS)}.")
         make = self.job.in_form
@@ -200,7 +200,7 @@ async def ask(
     return asking.outcome(value)
 
 
-def _next_form(form: Form, refused: set[Form]) -> Form | None:
+def next_form(form: Form, refused: set[Form]) -> Form | None:
     """The next form to ask in; None after the last."""
     if form not in _FORMS:
         return None

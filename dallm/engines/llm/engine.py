@@ -5,29 +5,26 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from dallm.egress import refuse_patient_text
 from dallm.engines.base import Case, CaseAnswer, KnowledgeAnswer
-from dallm.engines.llm.assemble import answer_messages, discover_messages
 from dallm.engines.llm.budget import Budget
 from dallm.engines.llm.cache.store import AnswerCache
 from dallm.engines.llm.filling import Filling
-from dallm.engines.llm.gateway import Gateway, Job, Purse
+from dallm.engines.llm.gateway import Gateway, Purse
 from dallm.engines.llm.guarded_chat import guarded_gateway
+from dallm.engines.llm.knowledge_questions import KnowledgeQuestions
 from dallm.engines.llm.ledger import Ledger, ledger_of
-from dallm.engines.llm.listing import numbered_answers
+from dallm.engines.llm.parts import cache_of, client_of, key_of
 from dallm.engines.llm.prices import Prices
 from dallm.engines.llm.purse import purse_of
-from dallm.engines.llm.reading_knowledge import read_citations, read_features
-from dallm.engines.llm.schema import answer_schema, discover_schema
 from dallm.engines.llm.settings import Settings
 from dallm.engines.llm.units import Planner
-from dallm.engines.llm.wire import AnswerError, ChatClient, Form, Message, Reply, Request
-from dallm.errors import EngineError, KnowledgeWarning, UserError
+from dallm.engines.llm.wire import ChatClient
+from dallm.errors import UserError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
     from dallm.engines.llm.forecast import Forecast
     from dallm.features import Feature, FeatureSet
     from dallm.knowledge.passage import Hit
-
-T = TypeVar("T")
 
 _OPENAI = "api.openai.com"
 
@@ -130,9 +125,9 @@ class LLMEngine:
             context_tokens=context_tokens,
             prompts=prompts,
         )
-        self.client = _client(chat_model, timeout_s)
+        self.client = client_of(chat_model, timeout_s)
         self.model: str | None = label or self.client.model
-        self.cache = _cache(cache, cache_text)
+        self.cache = cache_of(cache, cache_text=cache_text)
         self.budget = budget
         self.purse = purse_of(budget, self.model, self.client.endpoints, prices)
         beside = self.cache.folder if self.cache is not None else None
@@ -153,8 +148,7 @@ class LLMEngine:
     @property
     def model_key(self) -> str:
         """The model and where it is served, as the cache tells answers apart."""
-        place = ",".join(sorted(_without_user(address) for address in self.client.endpoints))
-        return f"{self.client.model}@{place}"
+        return key_of(self.client)
 
     @property
     def digest(self) -> str:
@@ -184,41 +178,11 @@ class LLMEngine:
 
     def answer(self, question: str, passages: Sequence[Hit]) -> KnowledgeAnswer:
         """Answer an expert query from retrieved passages, each statement with its passage."""
-        hits = list(passages)
-        template = self.settings.template("answer")
-        found = self._ask(
-            lambda form: answer_messages(question, hits, form=form, template=template),
-            answer_schema(),
-            lambda reply: read_citations(reply, hits),
-            f"the question {question!r}",
-        )
-        return found or KnowledgeAnswer("")
+        return self._questions.answer(question, passages)
 
     def propose_features(self, ack: Ack) -> FeatureSet:
         """Propose the clinical features that the knowledge corpus names, condition by condition."""
-        from dallm.features import FeatureSet
-
-        template = self.settings.template("discover")
-        answers = numbered_answers(ack)
-        found: dict[str, Feature] = {}
-        for condition in ack.conditions:
-            if not any(a.condition == condition and a.text for a in answers):
-                continue
-
-            def read(reply: Reply, condition: str = condition) -> Any:
-                return read_features(reply, answers, [condition])
-
-            def messages(form: Form, condition: str = condition) -> tuple[Message, ...]:
-                return discover_messages(ack, conditions=[condition], form=form, template=template)
-
-            proposed = self._ask(messages, discover_schema(), read, f"the features of {condition}")
-            for feature in proposed or ():
-                first = found.get(feature.key)
-                if first is None:
-                    found[feature.key] = feature
-                elif first.kind == feature.kind:
-                    found[feature.key] = _both(first, feature)
-        return FeatureSet(found.values())
+        return self._questions.features(ack)
 
     def fill(
         self, cases: Iterable[Case], features: Sequence[Feature], knowledge: Ack | None = None
@@ -296,45 +260,11 @@ class LLMEngine:
         if isinstance(self.ledger, Ledger):
             self.ledger.close()
 
-    def _ask(
-        self,
-        messages: Callable[[Form], tuple[Message, ...]],
-        schema: Mapping[str, Any],
-        read: Callable[[Reply], T],
-        what: str,
-    ) -> T | None:
-        """Ask one question about knowledge, which holds no patient's text; None for what cannot be read."""
-
-        def in_form(form: Form) -> Request:
-            structured = form in ("json_schema", "tool")
-            return Request(
-                self.client.model,
-                messages(form),
-                schema if structured else None,
-                form,
-                self.settings.max_output_tokens,
-                self.settings.sent_temperature,
-            )
-
-        request = in_form("json_schema")
-        if self.cache is not None and (held := self.cache.answer(request, self.model_key)) is not None:
-            try:
-                return read(held)
-            except AnswerError:  # a later version reads more strictly than the one that kept it
-                pass
-        outcome = self._gateway.ask(Job(what, request, read, in_form=in_form))
-        if outcome.kind == "unreadable":
-            warnings.warn(
-                f"{self.model} gave no answer to {what} that can be used: {outcome.error}",
-                KnowledgeWarning,
-                stacklevel=3,
-            )
-            return None
-        if outcome.value is None or outcome.reply is None:
-            raise EngineError(f"{self.model} gave no answer to {what}: {outcome.error}")
-        if self.cache is not None and outcome.request == request:
-            self.cache.put_answer(request, self.model_key, outcome.reply)
-        return outcome.value
+    @property
+    def _questions(self) -> KnowledgeQuestions:
+        return KnowledgeQuestions(
+            self._gateway, self.settings, self.cache, self.model_key, self.model or self.client.model
+        )
 
     def _labels(self) -> Mapping[str | int, str]:
         if not self.show_labels or isinstance(self._cohort, _Unknown):
@@ -345,36 +275,3 @@ class LLMEngine:
 
     def _check_egress(self, cohort: HasDataUse) -> None:
         refuse_patient_text(cohort, self.client, self.allow_egress)
-
-
-def _both(first: Feature, second: Feature) -> Feature:
-    """One feature of two conditions: typed as the first says, with the names and sources of both."""
-    return replace(
-        first,
-        aliases=tuple(dict.fromkeys((*first.aliases, *second.aliases))),
-        conditions=tuple(dict.fromkeys((*first.conditions, *second.conditions))),
-        citations=tuple(dict.fromkeys((*first.citations, *second.citations))),
-    )
-
-
-def _client(chat_model: Any, timeout_s: float) -> ChatClient:
-    if callable(getattr(chat_model, "send", None)) and hasattr(chat_model, "endpoints"):
-        client: ChatClient = chat_model
-        return client
-    from dallm.engines.llm.clients.langchain_chat import LangChainChat
-
-    return LangChainChat(chat_model, timeout_s=timeout_s)
-
-
-def _cache(cache: Any, cache_text: bool) -> AnswerCache | None:
-    if cache is None or cache is False or isinstance(cache, AnswerCache):
-        return cache or None
-    if cache is True:
-        return AnswerCache(cache_text=cache_text)
-    if not isinstance(cache, str | os.PathLike):
-        raise UserError(f"cache is a folder, an AnswerCache, True or None; got {cache!r}.")
-    return AnswerCache(cache, cache_text=cache_text)
-
-
-def _without_user(address: str) -> str:
-    return address.rsplit("@", 1)[-1]

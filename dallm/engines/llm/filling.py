@@ -87,13 +87,26 @@ class Filling:
             self.cache.put_cells(_too_long(unit, limit), "", {})
 
     def _in_other_form(self, unread: Sequence[Outcome[Cells]]) -> Iterator[Outcome[Cells]]:
-        """Ask again those whose form the server turned out not to know; the others stay as they are."""
+        """Ask again in another form, while no answer in theirs could be read; the others stay as they are."""
         gateway = self.gateway
-        again = [o for o in unread if gateway.forms_read and self._form(o) in gateway.refused_forms]
-        yield from (outcome for outcome in unread if not any(outcome is other for other in again))
+        again: list[Outcome[Cells]] = []
+        for outcome in unread:
+            if self._unproven(self._form(outcome)) and gateway.give_up_form(outcome):
+                again.append(outcome)
+            else:
+                yield outcome
+        if not again:
+            gateway.try_forms_again()
+            return
         for outcome in again:
             outcome.key.asked_again = False
-        yield from gateway.run((self.planner.job(o.key) for o in again), on_reply=self._keep)
+        still: list[Outcome[Cells]] = []
+        for outcome in gateway.run((self.planner.job(o.key) for o in again), on_reply=self._keep):
+            if outcome.kind == "unreadable" and self._unproven(self._form(outcome)):
+                still.append(outcome)
+            else:
+                yield outcome
+        yield from self._in_other_form(still)
 
     def _unproven(self, form: Form | None) -> bool:
         return form in ("json_schema", "tool") and form not in self.gateway.forms_read

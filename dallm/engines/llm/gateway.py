@@ -12,9 +12,9 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from dallm.engines.llm.asking import ask
+from dallm.engines.llm.asking import ask, next_form
 from dallm.engines.llm.background import background_loop
 from dallm.engines.llm.jobs import CallLog, Job, Outcome, Purse, ask_again
 from dallm.engines.llm.limiter import Limiter
@@ -84,6 +84,7 @@ class Gateway:
         self.refused_forms: set[Form] = set()
         self.forms_read: set[Form] = set()
         self.forms_unread: Counter[Form] = Counter()
+        self._given_up: set[Form] = set()
         self._limiter: Limiter | None = None
         self._process = 0
 
@@ -151,6 +152,29 @@ class Gateway:
     def ask(self, job: Job[T]) -> Outcome[T]:
         """Return the outcome of one job."""
         return next(iter(self.run([job])))
+
+    def give_up_form(self, outcome: Outcome[Any]) -> bool:
+        """Give up the form of an answer that could not be read, if none in that form ever could be.
+
+        Some servers take a form and ignore it. Returns whether asking again in another form is worth a call:
+        what the model refused, cut off or left empty would be no better there.
+        """
+        request, reply = outcome.request, outcome.reply
+        if request is None or reply is None or reply.refusal or reply.finish == "length" or not reply.text:
+            return False
+        if request.form in self.refused_forms:  # another run of this gateway found it so
+            return True
+        if request.form in self.forms_read or next_form(request.form, self.refused_forms) is None:
+            return False
+        self.refused_forms.add(request.form)
+        self._given_up.add(request.form)
+        return True
+
+    def try_forms_again(self) -> None:
+        """Take back what was given up, if no other form did better: the fault was not the form's."""
+        if not self.forms_read:
+            self.refused_forms -= self._given_up
+        self._given_up.clear()
 
     def close(self) -> None:
         """Close the client's connections."""
