@@ -426,7 +426,23 @@ def test__openai_chat__no_key_for_openai__names_the_variable(monkeypatch):
         OpenAIChat("gpt-4.1")
 
 
-@pytest.mark.parametrize("address", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://host:port/v1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "localhost:8000/v1",
+        "ftp://host/v1",
+        "http://",
+        "http://host:port/v1",
+        "http://host:99999/v1",
+        "http://two words/v1",
+        "http://host\\@other/v1",
+        "http://0313.0.0161.07/v1",
+        "http://[::1/v1",
+        "http://[::g]/v1",
+        "http://::1:8000/v1",
+        "   ",
+    ],
+)
 def test__openai_chat__no_address__is_refused(address):
     with pytest.raises(EngineError, match="no address of a server"):
         OpenAIChat("tiny", base_url=address)

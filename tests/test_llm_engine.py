@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,22 +72,53 @@ def serve():
         server.server_close()
 
 
-def not_stated():
+def key_in(body):
+    """The key of the case that a request is about; an answer echoes it."""
+    return re.search(r"answer for case ([0-9a-f]{12})", body["messages"][1]["content"]).group(1)
+
+
+def not_stated(key):
     cell = {"value": None, "quote": None, "field": None, "rationale": "", "basis": "neither"}
-    return json.dumps({"case": "", "features": {feature.name: cell for feature in FEATURES}})
+    return json.dumps({"case": key, "features": {feature.name: cell for feature in FEATURES}})
 
 
-def test__server_that_ignores_schemas_but_calls_tools__filled__loses_no_row(serve, tmp_path):
+@pytest.mark.parametrize("cases", [1, 2, 12])
+def test__server_that_ignores_schemas_but_calls_tools__filled__loses_no_row(serve, tmp_path, cases):
     def answer(body):
         if "tools" in body:
-            return 200, completion(call=(body["tools"][0]["function"]["name"], not_stated()))
+            return 200, completion(call=(body["tools"][0]["function"]["name"], not_stated(key_in(body))))
         return 200, completion("Gladly! What may I do for you?")
 
     server = serve(answer)
     engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
-    filled = dallm.fill_values(dallm.make_cohort(12), FEATURES, engine=engine)
+    filled = dallm.fill_values(dallm.make_cohort(cases), FEATURES, engine=engine)
     assert set(filled.cells["status"]) == {"not_documented"}
-    assert len(filled.cells) == 24
+    assert len(filled.cells) == 2 * cases
+
+
+def test__server_that_knows_words_only__one_row_filled__is_read_from_lines(serve, tmp_path):
+    def answer(body):
+        if "response_format" in body or "tools" in body:
+            return 200, completion("Gladly! What may I do for you?")
+        return 200, completion(f"case {key_in(body)}\n1. fever: not stated\n2. cough: not stated")
+
+    server = serve(answer)
+    engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
+    filled = dallm.fill_values(dallm.make_cohort(1), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"not_documented"}
+    assert len(server.bodies) == 5  # twice in each form that it ignores
+
+
+def test__answer_that_no_form_helps__filled__fails_and_the_forms_stay_known(serve, tmp_path):
+    server = serve(lambda body: (200, completion(not_stated("of somebody else"))))
+    engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
+    filled = dallm.fill_values(dallm.make_cohort(1), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"failed"}
+    assert filled.cells["reason"].str.contains("does not name its case").all()
+    server.answer = lambda body: (200, completion(not_stated(key_in(body))))
+    filled = dallm.fill_values(dallm.make_cohort(1), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"not_documented"}
+    assert "response_format" in server.bodies[-1]
 
 
 def test__wrong_key__filled__is_told_before_other_cases_are_tried(serve, tmp_path):
@@ -127,7 +159,7 @@ def test__report_too_long_for_its_model__filled_again__asks_nothing(serve, tmp_p
     def answer(body):
         if sum(len(message["content"]) for message in body["messages"]) > 8000:
             return 400, {"error": {"message": "too long", "code": "context_length_exceeded"}}
-        return 200, completion(not_stated())
+        return 200, completion(not_stated(key_in(body)))
 
     server = serve(answer)
     cases = [dallm.Case(n, {"findings": f"Case {n}. " + "The lungs are clear. " * 600}) for n in range(2)]
@@ -153,7 +185,7 @@ def test__langchain_model_that_takes_no_temperature__filled__is_asked_without(se
         if "temperature" in body:
             told = "Unsupported value: 'temperature' does not support 0.0 with this model."
             return 400, {"error": {"message": told, "param": "temperature", "code": "unsupported_value"}}
-        return 200, completion(not_stated())
+        return 200, completion(not_stated(key_in(body)))
 
     server = serve(answer)
     model = openai.ChatOpenAI(model="x", base_url=server.url, api_key="none", temperature=0)

@@ -301,14 +301,27 @@ def test__read_fill__answer_for_another_case__is_refused_whole():
         assert str(fault) == "the answer is for another case"
 
 
-def test__read_fill__key_left_out__counts_if_its_quotes_stand_in_the_report():
+def test__read_fill__key_left_out__counts_if_all_its_quotes_stand_in_the_report():
     given = answer()
     del given["case"]
     assert read(given)["fever"].value is True
+    given = answer(dry_cough=cell(True, "coughs", "indication"))
+    assert fault_of({**given, "case": ""}).kind == "other_case"
     given = answer(
         fever=cell(True, "hot and shivering", "indication"), dry_cough=cell(True, "coughs", "indication")
     )
     assert fault_of({**given, "case": "?"}).kind == "other_case"
+
+
+@pytest.mark.parametrize("key", ["", "?", "case", None, 7, "3fa94", "patient one"])
+def test__read_fill__silence_about_a_case_that_it_does_not_name__is_no_answer(key):
+    silent = {"case": key, "features": {feature.name: cell() for feature in FEATURES}}
+    assert fault_of(silent).kind == "other_case"
+    measured = {**silent, "features": {**silent["features"], "temperature": cell(38.5, None, "temp", "row")}}
+    assert fault_of(measured).kind == "other_case"  # any case may have that temperature
+    assert read({**silent, "case": KEY})["fever"] == CellAnswer(None, basis="neither")
+    unnamed = "\n".join(f"{n}. {f.name}: not stated" for n, f in enumerate(FEATURES, 1))
+    assert fault_of(unnamed, form="template").kind == "other_case"
 
 
 @pytest.mark.parametrize(
@@ -436,14 +449,16 @@ def test__lines__ambiguous_or_absent__is_a_fault_and_never_a_value(line):
 
 
 def test__lines__missing_and_misnumbered__names_decide():
-    fault = fault_of("1. dry cough: not stated\n2. temperature: 38 C\n5. fever: not stated", form="template")
+    fault = fault_of(
+        f"case {KEY}\n1. dry cough: not stated\n2. temperature: 38 C\n5. fever: not stated", form="template"
+    )
     assert fault.missing == ("chest pain severity",)
     assert fault.read["temperature"].value == 38.0
 
 
 def test__lines__names_with_colons_and_parts_of_names__are_told_apart():
     features = (Feature("pain", "boolean"), Feature("pain: chest", "boolean"), Feature("FEV1 (%)", "boolean"))
-    cells = lines("1. pain: False\n2. pain: chest: True\n3. FEV1 (%): not stated", features)
+    cells = lines(f"case {KEY}\n1. pain: False\n2. pain: chest: True\n3. FEV1 (%): not stated", features)
     assert [c.value for c in cells.values()] == [False, True, None]
 
 
@@ -473,7 +488,7 @@ def test__lines__cut_off__last_line_does_not_count():
 
 
 def test__lines__knowledge__is_its_own_basis():
-    given = lines("1. fever: True, because knowledge: usual in pneumonia", (FEVER,))["fever"]
+    given = lines(f"case {KEY}\n1. fever: True, because knowledge: usual in pneumonia", (FEVER,))["fever"]
     assert given == CellAnswer(True, None, None, "usual in pneumonia", "knowledge")
 
 

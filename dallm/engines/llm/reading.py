@@ -56,7 +56,7 @@ class FillReader:
     dallm.engines.llm.cell_answer.FillError: the answer lacks 'cough'
     >>> reader.missing
     ('cough',)
-    >>> reader(Reply("1. cough: not stated"))["fever"].quote
+    >>> reader(Reply(f"case {case_key(case)}\\n1. cough: not stated"))["fever"].quote
     'Fever'
     """
 
@@ -186,7 +186,7 @@ def _from_json(
         raise FillError('the answer lacks the object "features"', "format", names)
     echoed = answer.get("case")
     cells, faults, strangers = cells_of(given, features)
-    _check_case(_keys_in(echoed), cells, case, names)
+    _check_case(_keys_in(echoed, case), cells, case, names)
     return _complete(cells, faults, features, strangers), len(strangers)
 
 
@@ -201,7 +201,7 @@ def _cut_off(error: CutOffError, features: Sequence[Feature], case: Case) -> Fil
     if not distinct or len(distinct) < len(given):
         return FillError(str(error), "cut_off", names)
     cells, _, _ = cells_of(distinct, features)
-    _check_case(_keys_in(dict(members).get("case")), cells, case, names)
+    _check_case(_keys_in(dict(members).get("case"), case), cells, case, names)
     missing = [name for name in names if name not in cells]
     if not missing:
         return FillError(str(error), "cut_off", names)
@@ -209,16 +209,20 @@ def _cut_off(error: CutOffError, features: Sequence[Feature], case: Case) -> Fil
     return FillError(fault, "cut_off", missing, cells)
 
 
-def _keys_in(echoed: object) -> tuple[str, ...]:
+def _keys_in(echoed: object, case: Case) -> tuple[str, ...]:
     if not isinstance(echoed, str):
         return ()
+    said = echoed.strip().lower()
+    if said == case_key(case):
+        return (said,)
     return tuple(found.lower() for found in _KEY_LIKE.findall(echoed))
 
 
 def _check_case(keys: Sequence[str], cells: Mapping[str, CellAnswer], case: Case, names: list[str]) -> None:
     """Refuse the answer for another case.
 
-    Without a key its quotes tell: an answer of which no quote stands in the report is about another one.
+    An answer names its case. Where the key is left out or cannot be recognised, quotes must tell: there is
+    one, and all of them stand in the report. Silence about every feature fits any case, and proves nothing.
     """
     own = case_key(case)
     if keys:
@@ -226,14 +230,11 @@ def _check_case(keys: Sequence[str], cells: Mapping[str, CellAnswer], case: Case
             raise FillError("the answer is for another case", "other_case", names)
         return
     quotes = [_folded(cell.quote) for cell in cells.values() if cell.quote]
-    if quotes:
-        texts = [_folded(text) for text in case.report.values()]
-        if not any(quote in text for quote in quotes for text in texts):
-            raise FillError(
-                "the answer does not name its case, and none of its quotes stands in the report",
-                "other_case",
-                names,
-            )
+    texts = [_folded(text) for text in case.report.values()]
+    if quotes and all(any(quote in text for text in texts) for quote in quotes):
+        return
+    what = "its quotes do not stand in the report" if quotes else "no quote shows whose it is"
+    raise FillError(f"the answer does not name its case by the key given, and {what}", "other_case", names)
 
 
 def _folded(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from dallm.engines.llm.background import background_loop
 from dallm.engines.llm.clients import faults
-from dallm.engines.llm.clients.body import TOOL, body_of, reply_of
+from dallm.engines.llm.clients.body import TOOL, body_of, encoded, reply_of
 from dallm.engines.llm.keys import Key, without_key
 from dallm.engines.llm.wire import CallError, Reply, Request
 from dallm.errors import EgressError, EngineError
@@ -26,6 +27,7 @@ __all__ = ["TOOL", "OpenAIChat"]
 
 _CONNECT_S = 4.0  # two tries of an address that swallows everything stay below ten seconds
 _KEY = "OPENAI_API_KEY"
+_NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\\\<>\"{}|^`]")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -72,6 +74,7 @@ class OpenAIChat:
         self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").rstrip(
             "/"
         )
+        _host_of(self.base_url)
         self.endpoints = (self.base_url,)
         self._shown = faults.without_user(self.base_url)
         self.timeout_s = timeout_s
@@ -136,7 +139,7 @@ class OpenAIChat:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self.timeout_s):
-                status, headers, content = await _post(client, body)
+                status, headers, content = await _post(client, encoded(body, request.schema))
         except TimeoutError:
             raise CallError("timeout", f"no answer within {self.timeout_s:g} s") from None
         latency = time.perf_counter() - start
@@ -190,6 +193,8 @@ class OpenAIChat:
         import httpx2
         from openai import AsyncOpenAI
 
+        from dallm.engines.llm.clients.streams import quickened
+
         handed = self._http_client
         if handed is None:
             http_client = httpx2.AsyncClient(
@@ -200,6 +205,7 @@ class OpenAIChat:
                 follow_redirects=False,
                 trust_env=_host_of(self.base_url) not in _LOOPBACK,
             )
+            quickened(http_client._transport)
         else:
             http_client = handed if isinstance(handed, httpx2.AsyncClient) else handed()
         return AsyncOpenAI(
@@ -221,7 +227,7 @@ class OpenAIChat:
         return _host_of(self.base_url).endswith("openai.com")
 
 
-async def _post(client: AsyncOpenAI, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+async def _post(client: AsyncOpenAI, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
     """One POST through the client; its pydantic models are passed by, which halves the CPU of a call."""
     import httpx2
     import openai
@@ -230,7 +236,7 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any]) -> tuple[int, Mapp
         response = await client.post(
             "/chat/completions",
             cast_to=httpx2.Response,
-            body=body,
+            content=body,
             options={"security": {"bearer_auth": True}},  # never an administrator's key
         )
     except openai.APIStatusError as error:
@@ -257,14 +263,21 @@ def _status_within(status: int, content: bytes) -> int:
 
 
 def _host_of(base_url: str) -> str:
+    """The host of an address; EngineError where it is none that can be connected to.
+
+    Both parsers have to agree that it is one: what follows asks the one, and connects by the other.
+    """
+    import httpx2
+
     try:
         parts = urlsplit(base_url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-        parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not host:
+        host, port = parts.hostname or "", parts.port
+        usable = parts.scheme in ("http", "https") and bool(httpx2.URL(base_url).host) and port != 0
+    except (ValueError, httpx2.InvalidURL):  # of a host, a port or a character that no address has
+        host, usable = "", False
+    if not usable or not host or _NOT_IN_URLS.search(base_url):
         raise EngineError(
-            f"base_url {faults.without_user(base_url)!r} is no address of a server; give e.g. 'http://localhost:8000/v1'."
+            f"base_url {faults.without_user(base_url)!r} is no address of a server; give e.g. "
+            "'http://localhost:8000/v1'."
         )
     return host
