@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from dallm.cli import inputs as cases
 from dallm.cli.augment import AckOption
 from dallm.cli.guard import FAILED
+from dallm.cli.inputs import CaseInput
+from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.prompts import PromptsOption
 from dallm.cli.screen import say, step, table
 from dallm.errors import UserError, did_you_mean
@@ -23,40 +24,30 @@ if TYPE_CHECKING:
     from dallm.engines.llm.prompts import Template
     from dallm.engines.llm.wire import Message
     from dallm.features import FeatureSet
+_Layout = Annotated[str, typer.Option("--layout", help="Of the run.", metavar="per_case|as_published")]
+_Sent = Annotated[
+    Path | None,
+    typer.Option(
+        "--sent",
+        help="JSON-lines file of prompts as sent, each with its messages; without it the prompts of the "
+        "run are put together again.",
+        metavar="FILE",
+    ),
+]
 
 
+@with_groups
 def audit_prompts(
+    *,
     features: Annotated[
         Path, typer.Option("--features", help="File of the features that the run fills.", metavar="FILE")
     ],
-    table_path: cases.TableArgument = None,
-    mimic: cases.MimicOption = None,
-    openi: cases.OpeniOption = None,
-    id_column: cases.IdOption = None,
-    report: cases.ReportOption = None,
-    group: cases.GroupOption = None,
-    numeric: cases.NumericOption = None,
-    categorical: cases.CategoricalOption = None,
-    target: cases.TargetOption = None,
-    encoding: cases.EncodingOption = None,
-    separator: cases.SeparatorOption = None,
-    sheet: cases.SheetOption = None,
-    limit: cases.LimitOption = None,
+    cases: Annotated[CaseInput, Without("data_use")],
     ack: AckOption = None,
     folder: PromptsOption = None,
-    layout: Annotated[
-        str, typer.Option("--layout", help="Of the run.", metavar="per_case|as_published")
-    ] = "per_case",
+    layout: _Layout = "per_case",
     infer: Annotated[bool, typer.Option("--infer", help="The run was allowed to infer.")] = False,
-    sent: Annotated[
-        Path | None,
-        typer.Option(
-            "--sent",
-            help="JSON-lines file of prompts as sent, each with its messages; without it the prompts of the "
-            "run are put together again.",
-            metavar="FILE",
-        ),
-    ] = None,
+    sent: _Sent = None,
 ) -> None:
     """Look for the targets in every prompt of a run: nothing that is to be predicted may stand in one.
 
@@ -68,26 +59,11 @@ def audit_prompts(
     from dallm.engines.llm.audit import audit_prompts as audited
     from dallm.engines.llm.prompts import OWN, template, template_names
 
-    given = cases.CaseInput(
-        table=table_path,
-        mimic=mimic,
-        openi=openi,
-        id=id_column,
-        report=report or (),
-        group=group,
-        numeric=numeric or (),
-        categorical=categorical or (),
-        target=target or (),
-        encoding=encoding,
-        separator=separator,
-        sheet=sheet,
-        limit=limit,
-    )
     filled = read_features(features)
     knowledge = dallm.Ack.load(ack) if ack is not None else None
     used = [template(name, folder) for name in template_names()]
-    step(f"Reading {given.label}")
-    cohort = given.read()
+    step(f"Reading {cases.label}")
+    cohort = cases.read()
     if not cohort.targets:
         raise UserError("The cases have no target to look for; name one with --target COLUMN.")
     prompts = (

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from dallm.cli import engines
-from dallm.cli import inputs as cases
+from dallm.cli.engines import EngineChoice
+from dallm.cli.inputs import CaseInput
+from dallm.cli.option_groups import with_groups
 from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption
 
 if TYPE_CHECKING:
@@ -87,22 +88,11 @@ OverwriteOption = Annotated[
 ]
 
 
+@with_groups
 def augment(
+    *,
     out: OutOption,
-    table: cases.TableArgument = None,
-    mimic: cases.MimicOption = None,
-    openi: cases.OpeniOption = None,
-    id_column: cases.IdOption = None,
-    report: cases.ReportOption = None,
-    group: cases.GroupOption = None,
-    numeric: cases.NumericOption = None,
-    categorical: cases.CategoricalOption = None,
-    target: cases.TargetOption = None,
-    data_use: cases.DataUseOption = None,
-    encoding: cases.EncodingOption = None,
-    separator: cases.SeparatorOption = None,
-    sheet: cases.SheetOption = None,
-    limit: cases.LimitOption = None,
+    cases: CaseInput,
     condition: ConditionOption = None,
     feature: FeatureOption = None,
     features: FeaturesOption = None,
@@ -112,14 +102,7 @@ def augment(
     kind: KindOption = None,
     ack: AckOption = None,
     uncertain: UncertainOption = "missing",
-    engine: engines.EngineOption = engines.EXTRACTIVE,
-    base_url: engines.BaseUrlOption = None,
-    cache: engines.CacheOption = None,
-    allow_egress: engines.AllowEgressOption = None,
-    budget_cost: engines.BudgetCostOption = None,
-    budget_tokens: engines.BudgetTokensOption = None,
-    budget_calls: engines.BudgetCallsOption = None,
-    dry_run: engines.DryRunOption = False,
+    engine: EngineChoice,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find the features that matter for a condition, and fill them for every case.
@@ -132,22 +115,6 @@ def augment(
     """
     from dallm.cli.run import Choices, run
 
-    given = cases.CaseInput(
-        table=table,
-        mimic=mimic,
-        openi=openi,
-        id=id_column,
-        report=report or (),
-        group=group,
-        numeric=numeric or (),
-        categorical=categorical or (),
-        target=target or (),
-        data_use=data_use,
-        encoding=encoding,
-        separator=separator,
-        sheet=sheet,
-        limit=limit,
-    )
     choices = Choices(
         conditions=condition or (),
         features=features,
@@ -158,81 +125,34 @@ def augment(
         kind=kind,
         ack=ack,
         uncertain=cast("Uncertain", uncertain),
-        engine=engines.EngineChoice(
-            name=engine,
-            base_url=base_url,
-            cache=cache,
-            allow_egress=tuple(allow_egress or ()),
-            budget_cost=budget_cost,
-            budget_tokens=budget_tokens,
-            budget_calls=budget_calls,
-            dry_run=dry_run,
-        ),
+        engine=engine,
     )
-    run(given, choices, out, overwrite=overwrite)
+    run(cases, choices, out, overwrite=overwrite)
 
 
+@with_groups
 def fill(
+    *,
     out: OutOption,
     features: Annotated[
         Path,
         typer.Option("--features", help="File of features, from dallm discover.", metavar="FILE"),
     ],
-    table: cases.TableArgument = None,
-    mimic: cases.MimicOption = None,
-    openi: cases.OpeniOption = None,
-    id_column: cases.IdOption = None,
-    report: cases.ReportOption = None,
-    group: cases.GroupOption = None,
-    numeric: cases.NumericOption = None,
-    categorical: cases.CategoricalOption = None,
-    target: cases.TargetOption = None,
-    data_use: cases.DataUseOption = None,
-    encoding: cases.EncodingOption = None,
-    separator: cases.SeparatorOption = None,
-    sheet: cases.SheetOption = None,
-    limit: cases.LimitOption = None,
+    cases: CaseInput,
     lexicon: LexiconOption = None,
     ack: AckOption = None,
     uncertain: UncertainOption = "missing",
-    engine: engines.EngineOption = engines.EXTRACTIVE,
-    base_url: engines.BaseUrlOption = None,
-    cache: engines.CacheOption = None,
-    allow_egress: engines.AllowEgressOption = None,
-    budget_cost: engines.BudgetCostOption = None,
-    budget_tokens: engines.BudgetTokensOption = None,
-    budget_calls: engines.BudgetCallsOption = None,
-    dry_run: engines.DryRunOption = False,
+    engine: EngineChoice,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Fill the features of a file for every case: the last stage of augment alone."""
-    augment(
-        out=out,
-        table=table,
-        mimic=mimic,
-        openi=openi,
-        id_column=id_column,
-        report=report,
-        group=group,
-        numeric=numeric,
-        categorical=categorical,
-        target=target,
-        data_use=data_use,
-        encoding=encoding,
-        separator=separator,
-        sheet=sheet,
-        limit=limit,
+    from dallm.cli.run import Choices, run
+
+    choices = Choices(
         features=features,
-        lexicon=lexicon,
+        lexicon=lexicon or (),
         ack=ack,
-        uncertain=uncertain,
+        uncertain=cast("Uncertain", uncertain),
         engine=engine,
-        base_url=base_url,
-        cache=cache,
-        allow_egress=allow_egress,
-        budget_cost=budget_cost,
-        budget_tokens=budget_tokens,
-        budget_calls=budget_calls,
-        dry_run=dry_run,
-        overwrite=overwrite,
     )
+    run(cases, choices, out, overwrite=overwrite)

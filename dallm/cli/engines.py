@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,67 +20,6 @@ if TYPE_CHECKING:
 
 _MODEL = "Language model"
 EXTRACTIVE = "extractive"
-
-EngineOption = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        help="Who answers: extractive, or a chat model such as openai:gpt-4.1 or ollama:llama3.3.",
-        metavar="NAME",
-        rich_help_panel=_MODEL,
-    ),
-]
-BaseUrlOption = Annotated[
-    str | None,
-    typer.Option(
-        "--base-url",
-        help="Server of the model that speaks OpenAI's interface.",
-        metavar="URL",
-        rich_help_panel=_MODEL,
-    ),
-]
-CacheOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache",
-        help="Folder for the model's answers. Default: the user's cache.",
-        metavar="DIR",
-        rich_help_panel=_MODEL,
-    ),
-]
-AllowEgressOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-egress",
-        help="Public host that credentialed text may go to, with the agreement as HOST=WORDS; repeat it.",
-        metavar="HOST",
-        rich_help_panel=_MODEL,
-    ),
-]
-BudgetCostOption = Annotated[
-    float | None,
-    typer.Option(
-        "--budget-cost", help="Money that is never passed.", metavar="AMOUNT", rich_help_panel=_MODEL
-    ),
-]
-BudgetTokensOption = Annotated[
-    int | None,
-    typer.Option(
-        "--budget-tokens", help="Tokens that are never passed.", metavar="N", rich_help_panel=_MODEL
-    ),
-]
-BudgetCallsOption = Annotated[
-    int | None,
-    typer.Option("--budget-calls", help="Calls that are never passed.", metavar="N", rich_help_panel=_MODEL),
-]
-DryRunOption = Annotated[
-    bool,
-    typer.Option(
-        "--dry-run",
-        help="Show what filling will take, in calls, tokens, money and time, and stop there.",
-        rich_help_panel=_MODEL,
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +39,68 @@ class EngineChoice:
     {'engine': 'ollama:llama3.3'}
     """
 
-    name: str = EXTRACTIVE
-    base_url: str | None = None
-    cache: Path | None = None
-    allow_egress: Sequence[str] = ()
-    budget_cost: float | None = None
-    budget_tokens: int | None = None
-    budget_calls: int | None = None
-    dry_run: bool = False
+    name: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="Who answers: extractive, or a chat model such as openai:gpt-4.1 or ollama:llama3.3.",
+            metavar="NAME",
+            rich_help_panel=_MODEL,
+        ),
+    ] = EXTRACTIVE
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            "--base-url",
+            help="Server of the model that speaks OpenAI's interface.",
+            metavar="URL",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            help="Folder for the model's answers. Default: the user's cache.",
+            metavar="DIR",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    allow_egress: Annotated[
+        list[str],
+        typer.Option(
+            "--allow-egress",
+            help="Public host that credentialed text may go to, with the agreement as HOST=WORDS; repeat it.",
+            metavar="HOST",
+            rich_help_panel=_MODEL,
+        ),
+    ] = field(default_factory=list)
+    budget_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--budget-cost", help="Money that is never passed.", metavar="AMOUNT", rich_help_panel=_MODEL
+        ),
+    ] = None
+    budget_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--budget-tokens", help="Tokens that are never passed.", metavar="N", rich_help_panel=_MODEL
+        ),
+    ] = None
+    budget_calls: Annotated[
+        int | None,
+        typer.Option(
+            "--budget-calls", help="Calls that are never passed.", metavar="N", rich_help_panel=_MODEL
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show what filling will take, in calls, tokens, money and time, and stop there.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if self.is_model:
@@ -122,7 +115,7 @@ class EngineChoice:
             ("--dry-run", self.dry_run),
         )
         for option, value in given:
-            if value is not None and value is not False and value != ():
+            if value is not None and value is not False and value != []:
                 raise UserError(
                     f"{option} is for language models, and the engine is extractive, which sends nothing and "
                     "costs nothing. Name a model, for example --engine openai:gpt-4.1."

@@ -12,48 +12,53 @@ from dallm.errors import UserError
 
 if TYPE_CHECKING:
     from dallm.evaluation.retrieval_report import RetrievalReport
+_Documents = Annotated[
+    Path,
+    typer.Option("--documents", help="Folder of md, txt, html or pdf files.", metavar="FOLDER"),
+]
+_Questions = Annotated[
+    Path,
+    typer.Option("--questions", help="CSV with the columns question_id, question, document.", metavar="FILE"),
+]
+_Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="Put the documents into this store and keep it: a folder or an address.",
+        metavar="FOLDER|ADDRESS",
+    ),
+]
+_Namespace = Annotated[
+    str | None, typer.Option("--namespace", help="Namespace in a server's database.", metavar="NAME")
+]
+_Arms = Annotated[
+    str,
+    typer.Option("--arms", help="Which arms, with commas between.", metavar="ARMS"),
+]
+_K = Annotated[
+    str, typer.Option("--k", help="Where recall is measured, with commas between.", metavar="NUMBERS")
+]
+_Resamples = Annotated[
+    int, typer.Option("--resamples", min=1, help="How many times the questions are resampled.")
+]
+_Lexical = Annotated[bool, typer.Option("--lexical", help="Without an encoder: the arms that need none.")]
+_Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the table, the ranks and a page there.", metavar="FOLDER"),
+]
 
 
 def evaluate_retrieval(
-    documents: Annotated[
-        Path,
-        typer.Option("--documents", help="Folder of md, txt, html or pdf files.", metavar="FOLDER"),
-    ],
-    questions: Annotated[
-        Path,
-        typer.Option(
-            "--questions", help="CSV with the columns question_id, question, document.", metavar="FILE"
-        ),
-    ],
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            help="Put the documents into this store and keep it: a folder or an address.",
-            metavar="FOLDER|ADDRESS",
-        ),
-    ] = None,
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", help="Namespace in a server's database.", metavar="NAME")
-    ] = None,
-    arms: Annotated[
-        str,
-        typer.Option("--arms", help="Which arms, with commas between.", metavar="ARMS"),
-    ] = "lexical,dense,fused,graph",
-    k: Annotated[
-        str, typer.Option("--k", help="Where recall is measured, with commas between.", metavar="NUMBERS")
-    ] = "1,4,10",
+    documents: _Documents,
+    questions: _Questions,
+    store: _Store = None,
+    namespace: _Namespace = None,
+    arms: _Arms = "lexical,dense,fused,graph",
+    k: _K = "1,4,10",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
-    resamples: Annotated[
-        int, typer.Option("--resamples", min=1, help="How many times the questions are resampled.")
-    ] = 2000,
-    lexical: Annotated[
-        bool, typer.Option("--lexical", help="Without an encoder: the arms that need none.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Write the table, the ranks and a page there.", metavar="FOLDER"),
-    ] = None,
+    resamples: _Resamples = 2000,
+    lexical: _Lexical = False,
+    out: _Out = None,
 ) -> None:
     """Measure how well documents are found by questions: recall@k, nDCG@10 and MRR@10 of each arm.
 

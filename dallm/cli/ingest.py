@@ -9,24 +9,63 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dallm.cli.augment import ConditionOption
+from dallm.cli.option_groups import with_groups
 from dallm.cli.screen import say, table, wants_progress
+from dallm.cli.sites import SOURCES, Sites
 from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption, open_given
 from dallm.errors import UserError
 
 if TYPE_CHECKING:
     from dallm.knowledge.stores.base import KnowledgeStore
 
-_SOURCES = "Sources"
-_WEB = "Fetching"
-_TERMS = (
-    "--radiopaedia-live fetches from a site whose terms allow no bulk download: read "
-    "https://radiopaedia.org/terms, then add --accept-terms; or save the pages in a browser and name their "
-    "folder with --radiopaedia-pages."
-)
 _SHOWN = ("source", "title", "url", "revision", "licence", "authors", "retrieved_at", "sha256")
+_Primer = Annotated[
+    bool,
+    typer.Option(
+        "--primer",
+        help="Take in the built-in primer (unreviewed, for trying out).",
+        rich_help_panel=SOURCES,
+    ),
+]
+_Folder = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--folder",
+        help="Take in the md, txt, html and pdf files of a folder; repeat it.",
+        rich_help_panel=SOURCES,
+    ),
+]
+_Pages = Annotated[
+    str,
+    typer.Option(
+        "--hits",
+        help="Of a site's search: its first hit, or its first page of hits.",
+        metavar="first|page",
+        rich_help_panel="Fetching",
+    ),
+]
+_Prune = Annotated[bool, typer.Option("--prune", help="Remove the passages of files that are gone.")]
+_Lexical = Annotated[
+    bool,
+    typer.Option("--lexical", help="No dense vectors: a smaller, faster store that finds words only."),
+]
+_Manifest = Annotated[
+    bool,
+    typer.Option(
+        "--manifest",
+        help="Print what the store holds: URL, revision, licence, authors, time, hash. Without a source "
+        "nothing is taken in.",
+    ),
+]
+_ManifestFile = Annotated[
+    Path | None,
+    typer.Option("--manifest-file", help="Write the manifest as CSV.", metavar="FILE"),
+]
 
 
+@with_groups
 def ingest(
+    *,
     store: Annotated[
         str,
         typer.Option(
@@ -35,111 +74,15 @@ def ingest(
     ],
     namespace: NamespaceOption = None,
     kind: KindOption = None,
-    primer: Annotated[
-        bool,
-        typer.Option(
-            "--primer",
-            help="Take in the built-in primer (unreviewed, for trying out).",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = False,
-    folder: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--folder",
-            help="Take in the md, txt, html and pdf files of a folder; repeat it.",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = None,
-    wikipedia: Annotated[
-        bool,
-        typer.Option("--wikipedia", help="Take in Wikipedia's articles.", rich_help_panel=_SOURCES),
-    ] = False,
-    radiopaedia_pages: Annotated[
-        Path | None,
-        typer.Option(
-            "--radiopaedia-pages",
-            help="Take in pages of Radiopaedia that you have saved.",
-            metavar="FOLDER",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = None,
-    radiopaedia_live: Annotated[
-        bool,
-        typer.Option(
-            "--radiopaedia-live",
-            help="Fetch Radiopaedia's articles, one at a time; needs --accept-terms.",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = False,
-    accept_terms: Annotated[
-        bool,
-        typer.Option(
-            "--accept-terms",
-            help="You have read Radiopaedia's terms of use, and they allow what you do.",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = False,
-    pubmed: Annotated[
-        bool, typer.Option("--pubmed", help="Take in abstracts of PubMed.", rich_help_panel=_SOURCES)
-    ] = False,
-    pages: Annotated[
-        str,
-        typer.Option(
-            "--hits",
-            help="Of a site's search: its first hit, or its first page of hits.",
-            metavar="first|page",
-            rich_help_panel=_WEB,
-        ),
-    ] = "first",
-    wikipedia_url: Annotated[
-        str | None,
-        typer.Option("--wikipedia-url", help="Another Wikipedia or mirror.", rich_help_panel=_WEB),
-    ] = None,
-    radiopaedia_url: Annotated[
-        str | None, typer.Option("--radiopaedia-url", help="Another address of it.", rich_help_panel=_WEB)
-    ] = None,
-    pubmed_url: Annotated[
-        str | None, typer.Option("--pubmed-url", help="Another address of it.", rich_help_panel=_WEB)
-    ] = None,
-    contact: Annotated[
-        str | None,
-        typer.Option(
-            "--contact",
-            help="E-mail or page that a site's keepers can reach you by; sent with each request.",
-            rich_help_panel=_WEB,
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache", help="Folder that keeps what was fetched.", metavar="FOLDER", rich_help_panel=_WEB
-        ),
-    ] = None,
-    offline: Annotated[
-        bool,
-        typer.Option("--offline", help="Use only what was fetched before.", rich_help_panel=_WEB),
-    ] = False,
+    primer: _Primer = False,
+    folder: _Folder = None,
+    sites: Sites,
+    pages: _Pages = "first",
     condition: ConditionOption = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove the passages of files that are gone.")
-    ] = False,
-    lexical: Annotated[
-        bool,
-        typer.Option("--lexical", help="No dense vectors: a smaller, faster store that finds words only."),
-    ] = False,
-    manifest: Annotated[
-        bool,
-        typer.Option(
-            "--manifest",
-            help="Print what the store holds: URL, revision, licence, authors, time, hash. Without a source "
-            "nothing is taken in.",
-        ),
-    ] = False,
-    manifest_file: Annotated[
-        Path | None,
-        typer.Option("--manifest-file", help="Write the manifest as CSV.", metavar="FILE"),
-    ] = None,
+    prune: _Prune = False,
+    lexical: _Lexical = False,
+    manifest: _Manifest = False,
+    manifest_file: _ManifestFile = None,
 ) -> None:
     """Put texts about conditions into a knowledge store; what is there already is not written again.
 
@@ -149,25 +92,11 @@ def ingest(
     import dallm
     from dallm.cli.run import PAPER_CONDITIONS
 
-    web: dict[str, Any] = {"offline": offline, "contact": contact}
-    if cache is not None:
-        web["cache"] = cache
     if pages not in ("first", "page"):
         raise UserError(f"--hits is first or page; got {pages!r}.")
     sources: list[Any] = [dallm.Primer()] if primer else []
     sources += [dallm.Folder(path) for path in folder or ()]
-    if wikipedia:
-        sources.append(dallm.Wikipedia(pages=_hits(pages), **web, **_at(wikipedia_url)))
-    if radiopaedia_pages is not None:
-        sources.append(dallm.Radiopaedia(radiopaedia_pages))
-    if radiopaedia_live:
-        if not accept_terms:
-            raise UserError(_TERMS)
-        name = "Radiopaedia (fetched)" if radiopaedia_pages is not None else "Radiopaedia"
-        options = web | _at(radiopaedia_url)
-        sources.append(dallm.Radiopaedia(accept_terms=True, pages=_hits(pages), name=name, **options))
-    if pubmed:
-        sources.append(dallm.PubMed(**web, **_at(pubmed_url)))
+    sources += _sites(sites, "page" if pages == "page" else "first")
     only_shown = not sources and (manifest or manifest_file is not None)
     if not sources and not only_shown:
         raise UserError(
@@ -188,12 +117,19 @@ def ingest(
         _show_manifest(opened, printed=manifest, file=manifest_file)
 
 
-def _at(url: str | None) -> dict[str, Any]:
-    return {} if url is None else {"base_url": url}
-
-
-def _hits(given: str) -> Literal["first", "page"]:
-    return "page" if given == "page" else "first"
+def _sites(sites: Sites, hits: Literal["first", "page"]) -> list[Any]:
+    sources: list[Any] = []
+    if sites.wikipedia:
+        sources.append(sites.wikipedia_articles(hits))
+    if sites.radiopaedia_pages is not None:
+        sources.append(sites.saved_radiopaedia())
+    if sites.radiopaedia_live:
+        both = sites.radiopaedia_pages is not None
+        name = "Radiopaedia (fetched)" if both else "Radiopaedia"
+        sources.append(sites.radiopaedia_articles(hits, name=name))
+    if sites.pubmed:
+        sources.append(sites.abstracts())
+    return sources
 
 
 def _show_manifest(store: KnowledgeStore, *, printed: bool, file: Path | None) -> None:

@@ -18,88 +18,6 @@ _TABLE = "Table of cases"
 _ROLES = "Roles of its columns"
 _TABLE_ONLY = ("id", "report", "group", "numeric", "categorical", "encoding", "separator", "sheet")
 
-TableArgument = Annotated[
-    Path | None,
-    typer.Argument(help="CSV, TSV, Parquet, Excel or JSON-lines file, one row per case.", show_default=False),
-]
-MimicOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--mimic", metavar="ROOT", help="Folder with MIMIC-IV, MIMIC-IV-ED and MIMIC-CXR as released."
-    ),
-]
-OpeniOption = Annotated[
-    Path | None,
-    typer.Option("--openi", metavar="FILE", help="Open-i reports: the CSV, or the folder of XML files."),
-]
-IdOption = Annotated[
-    str | None, typer.Option("--id", help="Column of case ids.", rich_help_panel=_ROLES, metavar="COLUMN")
-]
-ReportOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--report", help="Column of report text; repeat it.", rich_help_panel=_ROLES, metavar="COLUMN"
-    ),
-]
-GroupOption = Annotated[
-    str | None,
-    typer.Option("--group", help="Column of patient ids.", rich_help_panel=_ROLES, metavar="COLUMN"),
-]
-NumericOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--numeric",
-        help="Measured column with its unit, as o2sat=%; repeat it.",
-        rich_help_panel=_ROLES,
-        metavar="COLUMN=UNIT",
-    ),
-]
-CategoricalOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--categorical", help="Category column; repeat it.", rich_help_panel=_ROLES, metavar="COLUMN"
-    ),
-]
-TargetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--target",
-        help="Outcome: a column, or what the reader of --mimic or --openi calls one. Nothing that fills "
-        "a cell ever sees it; repeat it.",
-        rich_help_panel=_ROLES,
-        metavar="COLUMN",
-    ),
-]
-DataUseOption = Annotated[
-    str | None,
-    typer.Option(
-        "--data-use",
-        help="open: the text may leave this machine; credentialed: it may not. Default: credentialed, "
-        "open for Open-i.",
-        rich_help_panel=_ROLES,
-        metavar="open|credentialed",
-    ),
-]
-EncodingOption = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding", help="Text encoding of the file; found out when left out.", rich_help_panel=_TABLE
-    ),
-]
-SeparatorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--separator", help="Column separator of the file; found out when left out.", rich_help_panel=_TABLE
-    ),
-]
-SheetOption = Annotated[
-    str | None, typer.Option("--sheet", help="Sheet of an Excel file.", rich_help_panel=_TABLE)
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="Only the first N cases.", metavar="N", rich_help_panel=_TABLE),
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class CaseInput:
@@ -109,20 +27,91 @@ class CaseInput:
     alone: the two readers know the columns of their data.
     """
 
-    table: Path | None = None
-    mimic: Path | None = None
-    openi: Path | None = None
-    id: str | None = None
-    report: Sequence[str] = ()
-    group: str | None = None
-    numeric: Sequence[str] = ()
-    categorical: Sequence[str] = ()
-    target: Sequence[str] = ()
-    data_use: str | None = None
-    encoding: str | None = None
-    separator: str | None = None
-    sheet: str | None = None
-    limit: int | None = None
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, Parquet, Excel or JSON-lines file, one row per case.", show_default=False
+        ),
+    ] = None
+    mimic: Annotated[
+        Path | None,
+        typer.Option(
+            "--mimic", metavar="ROOT", help="Folder with MIMIC-IV, MIMIC-IV-ED and MIMIC-CXR as released."
+        ),
+    ] = None
+    openi: Annotated[
+        Path | None,
+        typer.Option("--openi", metavar="FILE", help="Open-i reports: the CSV, or the folder of XML files."),
+    ] = None
+    id: Annotated[
+        str | None, typer.Option("--id", help="Column of case ids.", rich_help_panel=_ROLES, metavar="COLUMN")
+    ] = None
+    report: Annotated[
+        list[str],
+        typer.Option(
+            "--report", help="Column of report text; repeat it.", rich_help_panel=_ROLES, metavar="COLUMN"
+        ),
+    ] = field(default_factory=list)
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="Column of patient ids.", rich_help_panel=_ROLES, metavar="COLUMN"),
+    ] = None
+    numeric: Annotated[
+        list[str],
+        typer.Option(
+            "--numeric",
+            help="Measured column with its unit, as o2sat=%; repeat it.",
+            rich_help_panel=_ROLES,
+            metavar="COLUMN=UNIT",
+        ),
+    ] = field(default_factory=list)
+    categorical: Annotated[
+        list[str],
+        typer.Option(
+            "--categorical", help="Category column; repeat it.", rich_help_panel=_ROLES, metavar="COLUMN"
+        ),
+    ] = field(default_factory=list)
+    target: Annotated[
+        list[str],
+        typer.Option(
+            "--target",
+            help="Outcome: a column, or what the reader of --mimic or --openi calls one. Nothing that fills "
+            "a cell ever sees it; repeat it.",
+            rich_help_panel=_ROLES,
+            metavar="COLUMN",
+        ),
+    ] = field(default_factory=list)
+    data_use: Annotated[
+        str | None,
+        typer.Option(
+            "--data-use",
+            help="open: the text may leave this machine; credentialed: it may not. Default: credentialed, "
+            "open for Open-i.",
+            rich_help_panel=_ROLES,
+            metavar="open|credentialed",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--encoding", help="Text encoding of the file; found out when left out.", rich_help_panel=_TABLE
+        ),
+    ] = None
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--separator",
+            help="Column separator of the file; found out when left out.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="Sheet of an Excel file.", rich_help_panel=_TABLE)
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N cases.", metavar="N", rich_help_panel=_TABLE),
+    ] = None
     units: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:

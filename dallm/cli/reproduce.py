@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.outputs import OutputFolder
 from dallm.cli.screen import notice, say, step, table, wants_progress
+from dallm.cli.sites import SOURCES, Sites
 from dallm.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ reproduce = typer.Typer(
     help="Run an experiment of the paper and set it beside what was published.",
     no_args_is_help=True,
 )
-_SOURCES = "Sources"
 _STORES = "Stores"
 
 
@@ -28,93 +29,53 @@ def _group() -> None:
     """Run an experiment of the paper and set it beside what was published."""
 
 
+_Condition = Annotated[str, typer.Option("--condition", help="What the questions are about.", metavar="NAME")]
+_Primer = Annotated[bool, typer.Option("--primer", help="The built-in primer.", rich_help_panel=SOURCES)]
+_Folder = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--folder", help="A folder of texts; repeat it.", metavar="NAME=FOLDER", rich_help_panel=SOURCES
+    ),
+]
+_Neo4j = Annotated[
+    str | None,
+    typer.Option(
+        "--neo4j",
+        help="Address of a Neo4j server; user and password from NEO4J_USERNAME and NEO4J_PASSWORD.",
+        metavar="ADDRESS",
+        rich_help_panel=_STORES,
+    ),
+]
+_Database = Annotated[
+    str | None,
+    typer.Option("--database", help="Database of that server.", metavar="NAME", rich_help_panel=_STORES),
+]
+_Stores = Annotated[
+    str,
+    typer.Option("--stores", help="Which, with commas between.", metavar="NAMES", rich_help_panel=_STORES),
+]
+_Lexical = Annotated[bool, typer.Option("--lexical", help="Without an encoder.", rich_help_panel=_STORES)]
+_Passages = Annotated[
+    int, typer.Option("-k", "--passages", min=1, help="Passages that an answer may rest on.")
+]
+_Rubric = Annotated[Path | None, typer.Option("--rubric", help="Your own expected facts.", metavar="FILE")]
+
+
 @reproduce.command("table3")
+@with_groups
 def table3(
+    *,
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.", metavar="FOLDER")],
-    condition: Annotated[
-        str, typer.Option("--condition", help="What the questions are about.", metavar="NAME")
-    ] = "atelectasis",
-    primer: Annotated[
-        bool, typer.Option("--primer", help="The built-in primer.", rich_help_panel=_SOURCES)
-    ] = False,
-    wikipedia: Annotated[
-        bool, typer.Option("--wikipedia", help="Wikipedia, over its API.", rich_help_panel=_SOURCES)
-    ] = False,
-    wikipedia_url: Annotated[
-        str | None,
-        typer.Option(
-            "--wikipedia-url", help="Another address of it.", metavar="URL", rich_help_panel=_SOURCES
-        ),
-    ] = None,
-    radiopaedia_pages: Annotated[
-        Path | None,
-        typer.Option(
-            "--radiopaedia-pages",
-            help="Radiopaedia pages that you saved.",
-            metavar="FOLDER",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = None,
-    radiopaedia_live: Annotated[
-        bool,
-        typer.Option(
-            "--radiopaedia-live",
-            help="Radiopaedia itself, page by page; needs --accept-terms.",
-            rich_help_panel=_SOURCES,
-        ),
-    ] = False,
-    accept_terms: Annotated[
-        bool, typer.Option("--accept-terms", help="You accept its terms.", rich_help_panel=_SOURCES)
-    ] = False,
-    radiopaedia_url: Annotated[
-        str | None,
-        typer.Option(
-            "--radiopaedia-url", help="Another address of it.", metavar="URL", rich_help_panel=_SOURCES
-        ),
-    ] = None,
-    folder: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--folder", help="A folder of texts; repeat it.", metavar="NAME=FOLDER", rich_help_panel=_SOURCES
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache", help="Where fetched pages are kept.", metavar="FOLDER", rich_help_panel=_SOURCES
-        ),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Kept pages only.", rich_help_panel=_SOURCES)
-    ] = False,
-    neo4j: Annotated[
-        str | None,
-        typer.Option(
-            "--neo4j",
-            help="Address of a Neo4j server; user and password from NEO4J_USERNAME and NEO4J_PASSWORD.",
-            metavar="ADDRESS",
-            rich_help_panel=_STORES,
-        ),
-    ] = None,
-    database: Annotated[
-        str | None,
-        typer.Option("--database", help="Database of that server.", metavar="NAME", rich_help_panel=_STORES),
-    ] = None,
-    stores: Annotated[
-        str,
-        typer.Option(
-            "--stores", help="Which, with commas between.", metavar="NAMES", rich_help_panel=_STORES
-        ),
-    ] = "networkx,neo4j_graph,neo4j_vector,local",
-    lexical: Annotated[
-        bool, typer.Option("--lexical", help="Without an encoder.", rich_help_panel=_STORES)
-    ] = False,
-    passages: Annotated[
-        int, typer.Option("-k", "--passages", min=1, help="Passages that an answer may rest on.")
-    ] = 6,
-    rubric: Annotated[
-        Path | None, typer.Option("--rubric", help="Your own expected facts.", metavar="FILE")
-    ] = None,
+    condition: _Condition = "atelectasis",
+    primer: _Primer = False,
+    sites: Annotated[Sites, Without("pubmed", "pubmed_url")],
+    folder: _Folder = None,
+    neo4j: _Neo4j = None,
+    database: _Database = None,
+    stores: _Stores = "networkx,neo4j_graph,neo4j_vector,local",
+    lexical: _Lexical = False,
+    passages: _Passages = 6,
+    rubric: _Rubric = None,
 ) -> None:
     """Answer five questions from each set of sources in each store, and measure the answers (Experiment II).
 
@@ -124,17 +85,7 @@ def table3(
     from dallm.paper.table3 import compare_retrieval
 
     place = OutputFolder(out)
-    live = {"cache": cache, "offline": offline or None}
-    sources: dict[str, Any] = {}
-    if wikipedia or wikipedia_url:
-        sources["Wikipedia"] = _wikipedia(base_url=wikipedia_url, **live)
-    if radiopaedia_pages is not None and radiopaedia_live:
-        raise UserError("--radiopaedia-pages and --radiopaedia-live exclude each other; give one.")
-    if radiopaedia_pages is not None:
-        sources["Radiopaedia"] = _saved_radiopaedia(radiopaedia_pages)
-    elif radiopaedia_live:
-        sources["Radiopaedia"] = _radiopaedia(accept_terms=accept_terms, base_url=radiopaedia_url, **live)
-    sources |= _folders(folder or ())
+    sources = _sites(sites) | _folders(folder or ())
     if primer or not sources:
         from dallm.knowledge.sources.primer import Primer
 
@@ -157,24 +108,18 @@ def table3(
         say(f"  {path}")
 
 
-def _wikipedia(**options: Any) -> Any:
-    from dallm.knowledge.sources.wikipedia import Wikipedia
-
-    given = {name: value for name, value in options.items() if value is not None}
-    return lambda hits: Wikipedia(pages=hits, **given)
-
-
-def _radiopaedia(**options: Any) -> Any:
-    from dallm.knowledge.sources.radiopaedia import Radiopaedia
-
-    given = {name: value for name, value in options.items() if value is not None}
-    return lambda hits: Radiopaedia(pages=hits, **given)
-
-
-def _saved_radiopaedia(path: Path) -> Any:
-    from dallm.knowledge.sources.radiopaedia import Radiopaedia
-
-    return Radiopaedia(path)
+def _sites(sites: Sites) -> dict[str, Any]:
+    """The sites by their names; one that is searched as a function of which hits are wanted."""
+    if sites.radiopaedia_pages is not None and sites.radiopaedia_live:
+        raise UserError("--radiopaedia-pages and --radiopaedia-live exclude each other; give one.")
+    made: dict[str, Any] = {}
+    if sites.wikipedia or sites.wikipedia_url:
+        made["Wikipedia"] = sites.wikipedia_articles
+    if sites.radiopaedia_pages is not None:
+        made["Radiopaedia"] = sites.saved_radiopaedia()
+    elif sites.radiopaedia_live:
+        made["Radiopaedia"] = sites.radiopaedia_articles
+    return made
 
 
 def _folders(given: list[str] | tuple[str, ...]) -> dict[str, Any]:

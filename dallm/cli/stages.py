@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dallm.cli import engines
-from dallm.cli import inputs as cases
 from dallm.cli.augment import ConditionOption, LexiconOption
+from dallm.cli.engines import EngineChoice
+from dallm.cli.inputs import CaseInput
+from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.screen import notice, say, step, table, wants_progress
 from dallm.cli.stores import ADDRESS_HELP, KindOption, NamespaceOption, open_given
-
-if TYPE_CHECKING:
-    from dallm.cohort import Cohort
 
 _StoreToOpen = Annotated[
     str,
     typer.Option("--store", help=f"Knowledge store: {ADDRESS_HELP}.", metavar="STORE", show_default=False),
 ]
+_Bounded = Without("allow_egress", "dry_run")  # no case is sent, and nothing is filled
+_TableOnly = Without("mimic", "openi", "data_use", "encoding", "separator", "sheet", "limit")
 
 
+@with_groups
 def ack(
+    *,
     store: _StoreToOpen,
     out: Annotated[Path, typer.Option("--out", help="JSON file for the answers.", metavar="FILE")],
     condition: ConditionOption = None,
@@ -35,30 +37,17 @@ def ack(
     passages: Annotated[
         int, typer.Option("-k", "--passages", min=1, help="Passages that an answer may rest on.")
     ] = 6,
-    engine: engines.EngineOption = engines.EXTRACTIVE,
-    base_url: engines.BaseUrlOption = None,
-    cache: engines.CacheOption = None,
-    budget_cost: engines.BudgetCostOption = None,
-    budget_tokens: engines.BudgetTokensOption = None,
-    budget_calls: engines.BudgetCallsOption = None,
+    engine: Annotated[EngineChoice, _Bounded],
 ) -> None:
     """Answer the expert questions about each condition from the passages of a store."""
     import dallm
 
-    chosen = engines.EngineChoice(
-        name=engine,
-        base_url=base_url,
-        cache=cache,
-        budget_cost=budget_cost,
-        budget_tokens=budget_tokens,
-        budget_calls=budget_calls,
-    ).open()
     with closing(open_given(store, namespace=namespace, kind=kind)) as opened:
         made = dallm.build_ack(
             opened,
             conditions=_conditions(condition),
             k=passages,
-            engine=chosen,
+            engine=engine.open(),
             progress=wants_progress(),
         )
     made.save(out)
@@ -72,26 +61,17 @@ def ack(
         say(f"  {beside}")
 
 
+@with_groups
 def discover(
+    *,
     ack: Annotated[Path, typer.Option("--ack", help="Answers, from dallm ack.", metavar="FILE")],
     out: Annotated[Path, typer.Option("--out", help="JSON file for the features.", metavar="FILE")],
-    table_path: cases.TableArgument = None,
-    id_column: cases.IdOption = None,
-    report: cases.ReportOption = None,
-    group: cases.GroupOption = None,
-    numeric: cases.NumericOption = None,
-    categorical: cases.CategoricalOption = None,
-    target: cases.TargetOption = None,
+    cases: Annotated[CaseInput | None, _TableOnly],
     lexicon: LexiconOption = None,
     include_targets: Annotated[
         bool, typer.Option("--include-targets", help="Keep features that restate a target.")
     ] = False,
-    engine: engines.EngineOption = engines.EXTRACTIVE,
-    base_url: engines.BaseUrlOption = None,
-    cache: engines.CacheOption = None,
-    budget_cost: engines.BudgetCostOption = None,
-    budget_tokens: engines.BudgetTokensOption = None,
-    budget_calls: engines.BudgetCallsOption = None,
+    engine: Annotated[EngineChoice, _Bounded],
 ) -> None:
     """List the features that the answers name; with a table, leave out what it already has.
 
@@ -101,18 +81,14 @@ def discover(
     from dallm.cli.run import read_lexicon
 
     cohort = None
-    if table_path is not None:
-        cohort = _cohort(table_path, id_column, report, group, numeric, categorical, target)
-    chosen = engines.EngineChoice(
-        name=engine,
-        base_url=base_url,
-        cache=cache,
-        budget_cost=budget_cost,
-        budget_tokens=budget_tokens,
-        budget_calls=budget_calls,
-    ).open(read_lexicon(lexicon or ()))
+    if cases is not None:
+        step(f"Reading {cases.label}")
+        cohort = cases.read()
     found = dallm.discover_features(
-        dallm.Ack.load(ack), cohort=cohort, engine=chosen, include_targets=include_targets
+        dallm.Ack.load(ack),
+        cohort=cohort,
+        engine=engine.open(read_lexicon(lexicon or ())),
+        include_targets=include_targets,
     )
     found.to_json(out)
     for name, why in found.dropped:
@@ -120,27 +96,6 @@ def discover(
     rows = [(f.name, f.kind, f.category or "", "; ".join(f.conditions)) for f in found]
     table(("feature", "kind", "category", "conditions"), rows)
     say(f"{len(found):,} features\n  {out}")
-
-
-def _cohort(
-    path: Path,
-    id_column: str | None,
-    report: list[str] | None,
-    group: str | None,
-    numeric: list[str] | None,
-    categorical: list[str] | None,
-    target: list[str] | None,
-) -> Cohort:
-    step(f"Reading {str(path)!r}")
-    return cases.CaseInput(
-        table=path,
-        id=id_column,
-        report=report or (),
-        group=group,
-        numeric=numeric or (),
-        categorical=categorical or (),
-        target=target or (),
-    ).read()
 
 
 def _conditions(given: list[str] | None) -> list[str]:

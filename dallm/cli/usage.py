@@ -14,32 +14,36 @@ from dallm.engines.llm.usage import Totals
 from dallm.errors import UserError
 
 _SHOWN = 20
+_Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        help="Folder of the cache, or a ledger's file; by default the user's own.",
+        metavar="FOLDER",
+        show_default=False,
+    ),
+]
+_Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Only calls to this model.", metavar="MODEL", show_default=False),
+]
+_Since = Annotated[
+    str | None,
+    typer.Option("--since", help="Only calls of this day or later.", metavar="DATE", show_default=False),
+]
+_Parquet = Annotated[
+    Path | None,
+    typer.Option(
+        "--parquet", help="Also write every call into this file.", metavar="FILE", show_default=False
+    ),
+]
 
 
 def usage(
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder",
-            help="Folder of the cache, or a ledger's file; by default the user's own.",
-            metavar="FOLDER",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="Only calls to this model.", metavar="MODEL", show_default=False),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", help="Only calls of this day or later.", metavar="DATE", show_default=False),
-    ] = None,
-    parquet: Annotated[
-        Path | None,
-        typer.Option(
-            "--parquet", help="Also write every call into this file.", metavar="FILE", show_default=False
-        ),
-    ] = None,
+    folder: _Folder = None,
+    model: _Model = None,
+    since: _Since = None,
+    parquet: _Parquet = None,
 ) -> None:
     """Sum the calls to language models by day and model: tokens, cost, time.
 
