@@ -16,6 +16,7 @@ import httpx2
 
 from dallm.egress import Allowed, AllowEgress
 from dallm.egress.addresses import all_private
+from dallm.engines.llm.clients.streams import Backend
 from dallm.errors import EgressError, EngineError
 
 CONNECT_S = 4.0
@@ -105,7 +106,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, allowed: Allowed) -> None:
         self.allowed = allowed
-        self._backend = httpcore2.AnyIOBackend()
+        self._backend = Backend()
 
     async def connect_tcp(
         self,

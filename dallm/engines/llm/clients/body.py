@@ -11,6 +11,8 @@ from dallm.engines.llm.wire import CallError, Reply, Request, Usage
 TOOL = "answer"
 """Name of the one function that a model is made to call, and of the schema."""
 
+_SHAPED = ("response_format", "tools")
+_MOST_SHARED = 64  # a case of which some cells are held is asked with a schema of its own
 _ABSURD = 1e12  # tokens; JSON as Python reads it may hold an infinity
 
 
@@ -53,6 +55,29 @@ def body_of(request: Request, left_out: Collection[str] = (), *, new_names: bool
         body["temperature"] = request.temperature
     body.update((name, value) for name, value in request.extra.items() if name not in left_out)
     return body
+
+
+def encoded(body: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -> bytes:
+    """Return a body as the JSON that is sent.
+
+    Parameters
+    ----------
+    body : mapping
+    schema : mapping, optional
+        A part of the body that many calls share, this very object; it is encoded once.
+
+    Examples
+    --------
+    >>> encoded({"model": "m", "messages": [{"role": "user", "content": "37 °C"}]}).decode()
+    '{"model":"m","messages":[{"role":"user","content":"37 °C"}]}'
+    """
+    if schema is None:
+        return _json(body).encode()
+    shaped = (
+        f"{_json(name)}:{_around(value, schema) if name in _SHAPED else _json(value)}"
+        for name, value in body.items()
+    )
+    return f"{{{','.join(shaped)}}}".encode()
 
 
 def reply_of(data: Mapping[str, Any], request_id: str, latency_s: float) -> Reply:
@@ -101,6 +126,29 @@ def usage_of(usage: Any) -> Usage:
     if cached is None:
         cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
     return Usage(_count(usage.get("prompt_tokens")), _count(cached), _count(usage.get("completion_tokens")))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+_shared: dict[int, tuple[Mapping[str, Any], str]] = {}  # a schema is kept, so that its id stays its own
+
+
+def _around(value: Any, schema: Mapping[str, Any]) -> str:
+    """The JSON of a value that holds a schema somewhere."""
+    if value is schema:
+        held = _shared.get(id(schema))
+        if held is None:
+            if len(_shared) >= _MOST_SHARED:
+                _shared.clear()
+            held = _shared[id(schema)] = (schema, _json(schema))
+        return held[1]
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_json(name)}:{_around(each, schema)}' for name, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(_around(each, schema) for each in value)}]"
+    return _json(value)
 
 
 def _messages(request: Request, merge_system: bool) -> list[dict[str, str]]:
