@@ -1,0 +1,161 @@
+"""The nine metrics, of one set of predictions or of many resamples of it at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dallm.evaluation.calibration import bin_of
+from dallm.evaluation.fits import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.floating]
+
+SMALLER_IS_BETTER = frozenset({"brier", "ece"})
+"""Metrics whose gain is a negative difference."""
+
+NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision", "recall", "f1"})
+"""Metrics that say nothing, or only 0, of cases without a positive one."""
+
+
+def metrics_of(
+    truth: ArrayLike,
+    probability: ArrayLike,
+    decision: ArrayLike,
+    metrics: Sequence[str] = METRICS,
+) -> dict[str, float]:
+    """Return the metrics of one set of predictions.
+
+    Parameters
+    ----------
+    truth, decision : array-like of bool, shape (n_cases,)
+    probability : array-like of float, shape (n_cases,)
+        In [0, 1].
+    metrics : sequence of str
+
+    Returns
+    -------
+    dict of str to float
+        As :func:`resampled_metrics` defines them.
+
+    Examples
+    --------
+    >>> metrics_of([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], [0, 0, 0, 1], ["roc_auc", "f1"])
+    {'roc_auc': 0.75, 'f1': 0.6666666666666666}
+    """
+    weights = np.ones((np.size(truth), 1))
+    found = resampled_metrics(truth, probability, decision, weights, metrics)
+    return {name: float(values[0]) for name, values in found.items()}
+
+
+def resampled_metrics(
+    truth: ArrayLike,
+    probability: ArrayLike,
+    decision: ArrayLike,
+    weights: Floats,
+    metrics: Sequence[str] = METRICS,
+) -> dict[str, Floats]:
+    """Return the metrics of many resamples of the same predictions.
+
+    What is not defined: the ROC AUC, where the cases are of one class, and every metric, where there is no
+    case, are NaN. As in scikit-learn with ``zero_division=0``, precision without a positive decision and
+    average precision, recall and F1 without a positive case are 0. Balanced accuracy is the mean recall of
+    the classes that occur. The calibration error has ten bins of equal mass (:mod:`.calibration`), which
+    stay those of the whole when its cases are resampled.
+
+    Parameters
+    ----------
+    truth, decision : array-like of bool, shape (n_cases,)
+    probability : array-like of float, shape (n_cases,)
+    weights : array of float, shape (n_cases, n_resamples)
+        How often each case stands in each resample. Computed in the precision of this array: 32 bits
+        count exactly to 16 million.
+    metrics : sequence of str
+
+    Returns
+    -------
+    dict of str to array, shape (n_resamples,)
+
+    Examples
+    --------
+    >>> twice = np.array([[1.0, 2], [1, 0], [1, 1], [1, 1]])
+    >>> resampled_metrics([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], [0, 0, 0, 1], twice, ["roc_auc"])
+    {'roc_auc': array([0.75, 1.  ])}
+    """
+    yes = np.asarray(truth, dtype=bool)
+    shares = np.asarray(probability, dtype=float)
+    said = np.asarray(decision, dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _counted(yes, said, weights)
+        if "roc_auc" in metrics or "average_precision" in metrics:
+            found |= _ranked(yes, shares, weights)
+        if "brier" in metrics:
+            square = ((shares - yes) ** 2).astype(weights.dtype)
+            found["brier"] = (square @ weights) / weights.sum(axis=0)
+        if "ece" in metrics:
+            found["ece"] = _calibration_error(yes, shares, weights)
+    return {name: found[name] for name in metrics}
+
+
+def _counted(yes: NDArray[np.bool_], said: NDArray[np.bool_], weights: Floats) -> dict[str, Floats]:
+    """Return what follows from the four counts of right and wrong decisions."""
+    cells = np.stack([yes & said, ~yes & said, yes & ~said, ~yes & ~said]).astype(weights.dtype)
+    hit, alarm, missed, quiet = cells @ weights
+    n = hit + alarm + missed + quiet
+    empty = np.where(n > 0, 0.0, np.nan).astype(weights.dtype)
+
+    def share(part: Floats, whole: Floats) -> Floats:
+        return np.where(whole > 0, part / np.where(whole > 0, whole, 1), empty)
+
+    recall, rejected = share(hit, hit + missed), share(quiet, quiet + alarm)
+    classes = (hit + missed > 0).astype(weights.dtype) + (quiet + alarm > 0)
+    return {
+        "precision": share(hit, hit + alarm),
+        "recall": recall,
+        "f1": share(2 * hit, 2 * hit + alarm + missed),
+        "accuracy": share(hit + quiet, n),
+        "balanced_accuracy": share(recall + rejected, classes),
+    }
+
+
+def _ranked(yes: NDArray[np.bool_], shares: NDArray[np.float64], weights: Floats) -> dict[str, Floats]:
+    """Return what follows from the order of the probabilities; equal ones stand side by side."""
+    order = np.argsort(shares, kind="stable")
+    positive, negative = order[yes[order]], order[~yes[order]]
+    w_positive = weights[positive]
+    below = _sums_below(weights[negative])
+    first = np.searchsorted(shares[negative], shares[positive], side="left")
+    last = np.searchsorted(shares[negative], shares[positive], side="right")
+    n_positive, n_negative = w_positive.sum(axis=0), below[-1]
+    smaller = below[first]
+    pairs = np.einsum("ij,ij->j", w_positive, smaller + below[last]) / 2
+    # at the threshold of a positive case: all positives that are as likely or more, all such negatives
+    itself = np.searchsorted(shares[positive], shares[positive], side="left")
+    hits = n_positive - _sums_below(w_positive)[itself]
+    precision = np.divide(hits, hits + n_negative - smaller, out=np.zeros_like(hits), where=hits > 0)
+    area = np.einsum("ij,ij->j", w_positive, precision)
+    none = np.where(n_negative > 0, 0.0, np.nan).astype(weights.dtype)
+    return {
+        "roc_auc": pairs / (n_positive * n_negative),
+        "average_precision": np.where(n_positive > 0, area / np.where(n_positive > 0, n_positive, 1), none),
+    }
+
+
+def _sums_below(weights: Floats) -> Floats:
+    """Return the sums of the first 0, 1, ... rows."""
+    sums = np.zeros((len(weights) + 1, weights.shape[1]), dtype=weights.dtype)
+    np.cumsum(weights, axis=0, out=sums[1:])
+    return sums
+
+
+def _calibration_error(yes: NDArray[np.bool_], shares: NDArray[np.float64], weights: Floats) -> Floats:
+    """Return the mean distance of rate and mean probability over bins, by weight of the bins."""
+    bins = bin_of(shares)
+    member = (bins[None, :] == np.unique(bins)[:, None]).astype(weights.dtype)
+    distance = np.abs((member * (shares - yes).astype(weights.dtype)) @ weights)
+    return np.asarray(distance.sum(axis=0) / weights.sum(axis=0))
