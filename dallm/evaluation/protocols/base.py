@@ -1,0 +1,51 @@
+"""What a protocol is, and what all of them check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, runtime_checkable
+from typing import Protocol as Interface
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dallm.evaluation.fits import Inputs, Split
+
+
+@runtime_checkable
+class Protocol(Interface):
+    """Says who is trained on and who is tested.
+
+    Attributes
+    ----------
+    name : str
+        How the report calls it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def splits(self, inputs: Inputs, seed: int) -> tuple[list[Split], tuple[str, ...]]:
+        """Return the splits of every target and what a reader of the result has to know of them.
+
+        The splits do not depend on the feature sets, so all sets and models get the same.
+        """
+        ...
+
+
+def patient_codes(inputs: Inputs) -> NDArray[np.intp]:
+    """Return for every case the number of its patient; without groups every case is a patient."""
+    import pandas as pd
+
+    if inputs.groups is None:
+        return np.arange(len(inputs.targets))
+    codes, _ = pd.factorize(inputs.groups)
+    return codes
+
+
+def known_labels(inputs: Inputs, target: str) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the positions of the cases whose label is known, and their labels."""
+    labels = inputs.targets[target]
+    rows = np.flatnonzero(labels.notna().to_numpy(dtype=bool))
+    return rows, labels.iloc[rows].to_numpy(dtype=bool)
