@@ -1,0 +1,112 @@
+"""The tidy scores of every method and column, with intervals that draw the same patients for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dallm.fidelity.acceptable import Acceptable
+from dallm.fidelity.measures import MEASURES, Column, counts_of, interval, measures_of, resampled, sums_of
+from dallm.fidelity.result import MEAN, SCORES
+
+Floats = NDArray[np.float64]
+Limits = Mapping[str, tuple[str, Acceptable | None]]
+_ACCEPTABLE = MEASURES.index("acceptable")
+
+
+def score(
+    measured: pd.DataFrame,
+    methods: Mapping[str, Mapping[str, pd.Series[float]]],
+    limits: Limits,
+    groups: NDArray[np.intp],
+    *,
+    n_bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Measure every method on every column.
+
+    Parameters
+    ----------
+    measured : DataFrame of shape (rows, features)
+    methods : mapping
+        Method to feature to what was filled, over the rows that were asked.
+    limits : mapping
+        Feature to its unit and its acceptable difference.
+    groups : array of int, shape (rows,)
+        Patient of each row, from 0.
+    n_bootstrap, confidence, seed
+        As in :func:`dallm.value_fidelity`.
+
+    Returns
+    -------
+    DataFrame
+        With the columns :data:`dallm.fidelity.result.SCORES`.
+    """
+    n_groups = int(groups.max()) + 1
+    cells: list[tuple[str, str]] = []
+    sums: list[Floats] = []
+    for method, columns in methods.items():
+        for feature in measured.columns:
+            column = _column(measured[feature], columns.get(feature), limits[feature][1])
+            cells.append((method, feature))
+            sums.append(sums_of(column, groups, n_groups))
+    stacked = np.stack(sums)  # (cells, groups, sums)
+    totals = stacked.sum(axis=1)
+    has_limit = np.array([limits[feature][1] is not None for _, feature in cells])
+    points = _measured(totals, has_limit)
+    low, high = np.full((2, *points.shape), np.nan)
+    means = _means_of(points, list(methods))
+    mean_low, mean_high = np.full((2, *means.shape), np.nan)
+    if n_bootstrap and n_groups > 1:
+        flat = stacked.transpose(1, 0, 2).reshape(n_groups, -1)
+        draws = np.concatenate(
+            [
+                _measured((weights @ flat).reshape(len(weights), *totals.shape), has_limit)
+                for weights in resampled(n_groups, n_bootstrap, seed)
+            ]
+        )
+        low, high = interval(draws, confidence)
+        mean_low, mean_high = interval(_means_of(draws, list(methods)), confidence)
+    rows: list[tuple[Any, ...]] = []
+    for place, (method, feature) in enumerate(cells):
+        counts, unit = counts_of(totals[place]), limits[feature][0]
+        for at, measure in enumerate(MEASURES):
+            shown = unit if measure in ("mae", "bias") else ""
+            figures = (points[place, at], low[place, at], high[place, at])
+            rows.append((method, feature, measure, *figures, *counts, shown))
+    for place, method in enumerate(methods):
+        figures = (means[place], mean_low[place], mean_high[place])
+        rows.append((method, MEAN, MEASURES[0], *figures, pd.NA, pd.NA, pd.NA, ""))
+    made = pd.DataFrame(rows, columns=list(SCORES))
+    whole = dict.fromkeys(("n_filled", "n_asked", "n_truth"), "Int64")
+    return made.astype(dict.fromkeys(("value", "low", "high"), "Float64") | whole)
+
+
+def _means_of(figures: Floats, methods: Sequence[str]) -> Floats:
+    """Return the plain mean of the normalised errors of each method, along the last but one axis.
+
+    It is NaN where a column is lacking: a mean over fewer columns would not compare with the others.
+    """
+    errors = figures[..., 0]
+    made: Floats = errors.reshape(*errors.shape[:-1], len(methods), -1).mean(axis=-1)
+    return made
+
+
+def _measured(sums: Floats, has_limit: NDArray[np.bool_]) -> Floats:
+    made = measures_of(sums)
+    made[..., _ACCEPTABLE] = np.where(has_limit, made[..., _ACCEPTABLE], np.nan)
+    return made
+
+
+def _column(truth: pd.Series[float], filled: pd.Series[float] | None, limit: Acceptable | None) -> Column:
+    values = np.asarray(truth, dtype=np.float64)
+    if filled is None:
+        return Column(values, np.full(len(values), np.nan), np.zeros(len(values), dtype=bool))
+    new = np.asarray(filled.reindex(truth.index), dtype=np.float64)
+    asked = np.asarray(truth.index.isin(filled.index), dtype=bool)
+    return Column(values, new, asked, None if limit is None else limit.within(values, new))
