@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from dallm.errors import OutputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -55,3 +60,28 @@ def write_text(path: str | Path, text: str) -> None:
     # surrogates come from undecodable input; refusing them would lose the whole file
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="surrogatepass", newline="\n")
+
+
+def try_lock(file: IO[bytes]) -> bool:
+    """Lock an open file against other processes, and tell whether that worked.
+
+    It is free again when the file is closed, and when the process that holds it ends in whatever way.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another holds it
+        return False
+    return True
+
+
+def write_csv(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write the columns of `frame` to `path` as CSV, whole or not at all (see :func:`replacing`)."""
+    with replacing(path) as part:
+        frame.to_csv(part, index=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dallm.errors import UserError, did_you_mean
+from dallm.evaluation.html_page import page, paragraphs, table
 from dallm.evaluation.retrieval_measures import (
     CUTOFF,
     bootstrap_means,
@@ -20,17 +20,11 @@ from dallm.evaluation.retrieval_measures import (
     recall_at,
     reciprocal_rank_at,
 )
-from dallm.files import replacing, write_text
+from dallm.files import write_csv, write_text
 from dallm.lazy import computed_once
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0}th,td{padding:.35rem .8rem;text-align:right;"
-    "border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}small{color:#666}"
-)
 
 
 @dataclass(frozen=True)
@@ -136,17 +130,19 @@ class RetrievalReport:
         return f"RetrievalReport({', '.join(self.arms)}; {self.n_questions} questions)"
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{html.escape(name)}</th>" for name in ("arm", *self.measures, "ms"))
-        body = ""
-        for arm, row in self.table().iterrows():
-            cells = "".join(
-                f"<td>{row[m]:.3f}<br><small>{row[f'{m}_low']:.3f} to {row[f'{m}_high']:.3f}</small></td>"
-                for m in self.measures
-            )
-            body += f"<tr><td>{html.escape(str(arm))}</td>{cells}<td>{row['ms']:.1f}</td></tr>"
-        remarks = "".join(f"<p>{html.escape(line)}</p>" for line in self.remarks() if line)
-        head = f"<p>{self.n_questions} questions; {html.escape(self.label)}</p>"
-        return f"{head}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{remarks}"
+        rows: list[list[str | tuple[str, str]]] = [
+            [
+                str(arm),
+                *(
+                    (f"{row[m]:.3f}", f"{row[f'{m}_low']:.3f} to {row[f'{m}_high']:.3f}")
+                    for m in self.measures
+                ),
+                f"{row['ms']:.1f}",
+            ]
+            for arm, row in self.table().iterrows()
+        ]
+        head = paragraphs([f"{self.n_questions} questions; {self.label}"])
+        return head + table(("arm", *self.measures, "ms"), rows) + paragraphs(self.remarks())
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the report as a page of HTML; with `path`, write it there, too.
@@ -156,13 +152,10 @@ class RetrievalReport:
         OutputError
             If the file cannot be written there.
         """
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Retrieval</title>'
-            f"<style>{_STYLE}</style></head><body><h1>Retrieval</h1>{self._repr_html_()}</body></html>\n"
-        )
+        made = page("Retrieval", self._repr_html_())
         if path is not None:
-            write_text(Path(path), page)
-        return page
+            write_text(Path(path), made)
+        return made
 
     def save(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write ``retrieval.csv`` (the table), ``ranks.csv`` and ``retrieval.html`` to a folder.
@@ -180,8 +173,7 @@ class RetrievalReport:
         place = Path(folder)
         files = (place / "retrieval.csv", place / "ranks.csv", place / "retrieval.html")
         for path, frame in zip(files, (self.table().reset_index(), self.ranks), strict=False):
-            with replacing(path) as part:
-                frame.to_csv(part, index=False)
+            write_csv(path, frame)
         self.to_html(files[2])
         return files
 

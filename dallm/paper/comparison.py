@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dallm.ack.ack import Answer
 from dallm.evaluation.answer_scores import AnswerScores
-from dallm.files import replacing, write_text
+from dallm.files import write_csv, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,11 +215,12 @@ class RetrievalComparison:
         OutputError
             If the file cannot be written there.
         """
-        from dallm.paper.comparison_plot import draw, write
+        from dallm.evaluation.figures import write_figure
+        from dallm.paper.comparison_plot import draw
 
         figure = draw(self)
         if path is not None:
-            write(figure, Path(path))
+            write_figure(figure, Path(path))
         return figure
 
     def save(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -235,17 +236,17 @@ class RetrievalComparison:
         OutputError
             If they cannot be written there.
         """
+        from dallm.evaluation.figures import write_figure
+        from dallm.paper.comparison_plot import draw
+
         place = Path(folder)
         frames = {"table3.csv": self.table(), "answers.csv": self.answers, "facts.csv": self.facts}
         for name, frame in frames.items():
-            with replacing(place / name) as part:
-                frame.to_csv(part, index=False)
+            write_csv(place / name, frame)
         write_text(place / "answers.md", self.to_markdown())
-        from dallm.paper.comparison_plot import draw, write
-
         figure = draw(self)
         for name in ("table3.png", "table3.svg"):
-            write(figure, place / name)
+            write_figure(figure, place / name)
         return tuple(place / name for name in (*frames, "answers.md", "table3.png", "table3.svg"))
 
     def _arms(self) -> dict[tuple[str, str, str], list[ScoredAnswer]]:

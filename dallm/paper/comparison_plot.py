@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dallm.files import replacing
 from dallm.paper.comparison import MEASURES
 
 if TYPE_CHECKING:
@@ -52,28 +50,6 @@ def draw(comparison: RetrievalComparison) -> Figure:
         f"Answers about {comparison.condition}, {len(comparison.questions)} questions", fontsize=12
     )
     return figure
-
-
-def write(figure: Any, path: Path) -> None:
-    """Write a figure in the format that the path's ending names.
-
-    Raises
-    ------
-    UserError
-        If matplotlib cannot write that format.
-    OutputError
-        If the file cannot be written there.
-    """
-    from dallm.errors import UserError
-
-    kinds = figure.canvas.get_supported_filetypes()
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in kinds:
-        raise UserError(
-            f"{str(path)!r}: a plot is written as one of {', '.join(sorted(kinds))}; change the ending."
-        )
-    with replacing(path) as part:
-        figure.savefig(part, format=kind, dpi=150)
 
 
 def _frame(axis: Any, measure: str, rows: int) -> None:
