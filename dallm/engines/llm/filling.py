@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from dallm.engines.base import Case, CaseAnswer, Draft
-from dallm.engines.llm.cache.store import AnswerCache, answer_key, context_key
+from dallm.engines.llm.cache.store import AnswerCache, CellRecord, answer_key, context_key
 from dallm.engines.llm.cache.wordless import wordless
 from dallm.engines.llm.cell_answer import FillError
 from dallm.engines.llm.drafts import failed_draft
@@ -142,15 +142,22 @@ class Filling:
         if self.cache is None:
             return
         sent = job.sent or job.request  # after a fault it was put in other words
-        key = self.cache.put_answer(sent, self.model_key, reply)
-        self._keep_cells(job.key, cells, sent.sha256, key)
+        unit: Unit = job.key
+        records = self._records(unit, cells, sent.sha256, self.cache)
+        self.cache.put_filled(sent, self.model_key, reply, unit.context, records)
 
     def _keep_cells(self, unit: Unit, cells: Cells, request_sha256: str, key: str) -> None:
         assert self.cache is not None
+        self.cache.put_cells(unit.context, key, self._records(unit, cells, request_sha256, self.cache))
+
+    def _records(
+        self, unit: Unit, cells: Cells, request_sha256: str, cache: AnswerCache
+    ) -> dict[str, CellRecord]:
         records = self.planner.records(cells, request_sha256)
-        if not self.cache.cache_text:
-            records = {digest: wordless(record, unit.case) for digest, record in records.items()}
-        self.cache.put_cells(unit.context, key, records)
+        if cache.cache_text:
+            return records
+        alike = {id(record): wordless(record, unit.case) for record in records.values()}
+        return {digest: alike[id(record)] for digest, record in records.items()}
 
     def _drafts(self, outcome: Outcome[Cells]) -> dict[str, Draft]:
         unit: Unit = outcome.key

@@ -9,6 +9,7 @@ from dallm.engines.llm.cell_answer import BASES, Basis, CellAnswer
 from dallm.engines.llm.stated import NotAValueError, value_of
 from dallm.features import Feature, normalise_name
 
+_UNSTATED = CellAnswer(None)  # one object: most cells are this, and what is made of it is made once
 _BASES: dict[str, Basis] = {basis: basis for basis in BASES}
 
 
@@ -65,7 +66,7 @@ def _by_feature(given: Mapping[str, Any], features: Sequence[Feature]) -> dict[s
 def _cell(feature: Feature, given: Any) -> CellAnswer:
     if not isinstance(given, dict):
         if given is None:
-            return CellAnswer(None)
+            return _UNSTATED
         raise NotAValueError("has a value without quote and basis")
     if "value" not in given:
         raise NotAValueError("has no value")
@@ -83,4 +84,6 @@ def _cell(feature: Feature, given: Any) -> CellAnswer:
         if value is not None and (basis is not None or not quote):
             raise NotAValueError("has no basis")
         known = "neither" if value is None else "report"
+    if value is None and known == "neither" and not (quote or field or rationale):
+        return _UNSTATED
     return CellAnswer(value, quote or None, field or None, rationale or "", known)

@@ -13,7 +13,7 @@ from dallm.ack.ack import Ack
 from dallm.engines.base import Case, Draft
 from dallm.engines.llm.assemble import FillPrompt, repair_message
 from dallm.engines.llm.cache.store import Held, context_key
-from dallm.engines.llm.cache.wordless import restored
+from dallm.engines.llm.cache.wordless import is_restorable, restored
 from dallm.engines.llm.cell_answer import CellAnswer, FillError
 from dallm.engines.llm.drafts import to_draft
 from dallm.engines.llm.jobs import Job
@@ -48,6 +48,8 @@ class Unit:
     @property
     def missing(self) -> tuple[Feature, ...]:
         """The features to ask for."""
+        if not self.held:
+            return self.features
         return tuple(feature for feature in self.features if feature.name not in self.held)
 
 
@@ -108,9 +110,11 @@ class Planner:
 
     def hold(self, unit: Unit, held: Mapping[str, Held]) -> None:
         """Give a unit what the cache holds of its features."""
+        if not held:
+            return
         for feature in unit.features:
             found = held.get(self.digests[feature.name])
-            if found is not None and restored(found.record, unit.case) is not None:
+            if found is not None and is_restorable(found.record, unit.case):
                 unit.held[feature.name] = found
 
     def job(self, unit: Unit) -> Job[Cells]:
@@ -131,31 +135,49 @@ class Planner:
 
     def records(self, cells: Mapping[str, CellAnswer], request_sha256: str) -> dict[str, dict[str, Any]]:
         """Return cells as the cache keeps them, by the feature's digest."""
-        return {
-            self.digests[name]: {**dict(zip(_FIELDS, cell, strict=True)), "request": request_sha256}
-            for name, cell in cells.items()
+        alike = {
+            id(cell): {**dict(zip(_FIELDS, cell, strict=True)), "request": request_sha256}
+            for cell in cells.values()
         }
+        return {self.digests[name]: alike[id(cell)] for name, cell in cells.items()}
 
     def drafts(self, unit: Unit, cells: Mapping[str, CellAnswer], request_sha256: str) -> dict[str, Draft]:
         """Return a unit's cells as drafts: those held, and those just read."""
         made: dict[str, Draft] = {}
+        unsaid: dict[int, Draft] = {}  # cells of which nothing is stated are one draft where they are alike
         for feature in unit.features:
-            held, cached, sha256 = unit.held.get(feature.name), False, request_sha256
-            cell = cells.get(feature.name)
-            if held is not None:
-                cell, cached = restored(held.record, unit.case), True
-                sha256 = str(held.record.get("request", ""))
-            if cell is not None:
-                draft = to_draft(
-                    cell,
-                    unit.case,
-                    feature,
-                    self.settings.infer,
-                    knowledge=self.ack is not None,
-                    prompt_sha256=sha256 or None,
-                )
-                made[feature.name] = replace(draft, cached=True) if cached else draft
+            held = unit.held.get(feature.name)
+            source: Held | CellAnswer | None = held or cells.get(feature.name)
+            if source is None:
+                continue
+            draft = unsaid.get(id(source))
+            if draft is None:
+                draft = self._draft(unit, feature, source, request_sha256)
+                if draft is None:
+                    continue
+                if draft.status == "not_documented" and not draft.reason:
+                    unsaid[id(source)] = draft
+            made[feature.name] = draft
         return made
+
+    def _draft(self, unit: Unit, feature: Feature, source: Held | CellAnswer, sha256: str) -> Draft | None:
+        cached = isinstance(source, Held)
+        cell: CellAnswer | None
+        if isinstance(source, Held):
+            cell, sha256 = restored(source.record, unit.case), str(source.record.get("request", ""))
+        else:
+            cell = source
+        if cell is None:
+            return None
+        draft = to_draft(
+            cell,
+            unit.case,
+            feature,
+            self.settings.infer,
+            knowledge=self.ack is not None,
+            prompt_sha256=sha256 or None,
+        )
+        return replace(draft, cached=True) if cached else draft
 
     def _context(self, case: Case, condition: str) -> bytes:
         shown = json.dumps(

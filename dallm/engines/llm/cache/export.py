@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dallm.engines.llm.cache.packed import unpacked
 from dallm.engines.llm.cache.store import COLUMNS, AnswerCache, Table, text_of
 from dallm.errors import UserError, did_you_mean
 from dallm.files import replacing
@@ -97,7 +98,7 @@ def _answers(cache: AnswerCache, table: Table, model: str | None) -> Iterator[di
 
 def _cells(cache: AnswerCache, model: str | None) -> Iterator[dict[str, Any]]:
     for _, context, answer, time, body in cache.listed("cells", model=model):
-        for feature, record in json.loads(text_of(body)).items():
+        for feature, record in unpacked(body).items():
             said = {
                 # a column of a Parquet file has one kind, and values have several
                 "value": json.dumps(record.get("value")),

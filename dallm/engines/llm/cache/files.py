@@ -66,6 +66,22 @@ class OwnFile:
             except sqlite3.Error as error:
                 raise EngineError(f"{str(self.path)!r} could not be written: {error}.") from error
 
+    def write_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements in one transaction: all of them hold, or none."""
+        with self._lock:
+            db = self._connection()
+            try:
+                db.execute("begin immediate")
+                try:
+                    for sql, values in statements:
+                        db.execute(sql, values)
+                except BaseException:
+                    db.execute("rollback")
+                    raise
+                db.execute("commit")
+            except sqlite3.Error as error:
+                raise EngineError(f"{str(self.path)!r} could not be written: {error}.") from error
+
     def remove(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> int:
         """Run deletions in one transaction, leave nothing of the rows on the disk; return how many went.
 
@@ -172,10 +188,11 @@ def _opened(path: Path, application: int, version: int, schema: str) -> sqlite3.
         connection.execute("pragma synchronous = normal")
         if held < version:
             connection.execute("begin immediate")
-            for statement in filter(str.strip, schema.split(";")):
-                connection.execute(statement)
-            connection.execute(f"pragma application_id = {application}")
-            connection.execute(f"pragma user_version = {version}")
+            if _version_of(connection) < version:  # another process may have been quicker
+                for statement in filter(str.strip, schema.split(";")):
+                    connection.execute(statement)
+                connection.execute(f"pragma application_id = {application}")
+                connection.execute(f"pragma user_version = {version}")
             connection.execute("commit")
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -192,7 +209,7 @@ def _opened(path: Path, application: int, version: int, schema: str) -> sqlite3.
 def _checked(path: Path, connection: sqlite3.Connection, application: int, version: int) -> int:
     """Return the version of the file's format, 0 for a new file; nothing is changed."""
     found = connection.execute("pragma application_id").fetchone()[0]
-    held = int(connection.execute("pragma user_version").fetchone()[0])
+    held = _version_of(connection)
     others = found == 0 and connection.execute("select count(*) from sqlite_master").fetchone()[0]
     if found not in (0, application) or others:
         raise EngineError(f"{str(path)!r} is a database of another program; name another folder.")
@@ -202,6 +219,10 @@ def _checked(path: Path, connection: sqlite3.Connection, application: int, versi
             f"{version}): update dallm, or name another folder."
         )
     return held
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("pragma user_version").fetchone()[0])
 
 
 def _patiently(connection: sqlite3.Connection, sql: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 import zlib
@@ -12,11 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dallm.engines.llm.cache.files import OwnFile
+from dallm.engines.llm.cache.keys import answer_key as answer_key
+from dallm.engines.llm.cache.keys import context_key as context_key
+from dallm.engines.llm.cache.keys import key_of_digest
+from dallm.engines.llm.cache.packed import packed, unpacked
 from dallm.engines.llm.wire import Reply, Request, Usage
 
 FILE = "answers.sqlite"
 _APPLICATION = 0x64616C63
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 create table if not exists answers (key text primary key, model text not null, request text not null,
     made real not null, form text not null, finish text not null, body blob, read integer, cached integer,
@@ -29,7 +31,12 @@ create index if not exists rejected_by_request on rejected (request);
 create table if not exists cells (id integer primary key, context blob not null, answer text not null,
     made real not null, body blob not null);
 create index if not exists cells_by_context on cells (context);
-"""
+delete from cells;
+"""  # cells of an earlier format go: they are read again from the answers, which stay
+_PUT = (
+    "insert or replace into {table} (key, model, request, made, form, finish, body, read, cached, written, "
+    "request_id, verdict) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _AT_ONCE = 500
 
 Table = Literal["answers", "rejected", "cells"]
@@ -59,17 +66,6 @@ def default_folder() -> Path:
         return Path(given) / "answers"
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "dallm" / "answers"
-
-
-def context_key(*parts: str) -> bytes:
-    """Return the key under which the cells of a case stand: what it shows, knowledge, prompt, model.
-
-    Examples
-    --------
-    >>> context_key("case", "knowledge") == context_key("caseknow", "ledge")
-    False
-    """
-    return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class AnswerCache:
@@ -154,27 +150,23 @@ class AnswerCache:
         return [text_of(body) for (body,) in rows]
 
     def _put(self, table: str, request: Request, model_key: str, reply: Reply, verdict: str) -> str:
+        key, statement = self._answer_statement(table, request, model_key, reply, verdict)
+        self._file.write(*statement)
+        return key
+
+    def _answer_statement(
+        self, table: str, request: Request, model_key: str, reply: Reply, verdict: str
+    ) -> tuple[str, tuple[str, tuple[Any, ...]]]:
+        """The key of an answer, and what writes it."""
         sha256 = request.sha256
-        key = _answer_key(sha256, model_key)
+        key = key_of_digest(sha256, model_key)
         text = reply.text or reply.refusal
         body = zlib.compress(text.encode("utf-8", "surrogatepass"), 1) if self.cache_text else None
-        self._file.write(
-            f"insert or replace into {table} (key, model, request, made, form, finish, body, read, cached, "
-            "written, request_id, verdict) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                model_key,
-                sha256,
-                time.time(),
-                request.form,
-                reply.finish,
-                body,
-                *reply.usage,
-                reply.request_id,
-                verdict,
-            ),
+        values = (
+            *(key, model_key, sha256, time.time(), request.form, reply.finish, body),
+            *(*reply.usage, reply.request_id, verdict),
         )
-        return key
+        return key, (_PUT.format(table=table), values)
 
     def cells(self, contexts: Iterable[bytes]) -> dict[bytes, dict[str, Held]]:
         """Return the cells held, by context and by the feature's digest; the newest of several."""
@@ -186,19 +178,28 @@ class AnswerCache:
             for context, answer, body in self._file.rows(
                 f"select context, answer, body from cells where context in ({marks}) order by id", part
             ):
-                held = found.setdefault(context, {})
-                for feature, record in json.loads(zlib.decompress(body)).items():
-                    held[feature] = Held(record, answer)
+                records = unpacked(body)
+                alike = {id(record): Held(record, answer) for record in records.values()}
+                held = {feature: alike[id(record)] for feature, record in records.items()}
+                found[context] = {**found[context], **held} if context in found else held
         return found
 
     def put_cells(self, context: bytes, answer: str, records: Mapping[str, CellRecord]) -> None:
         """Keep the cells of one answer, by the feature's digest."""
-        text = json.dumps(dict(records), ensure_ascii=False, separators=(",", ":"))
-        body = zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
-        self._file.write(
-            "insert into cells (context, answer, made, body) values (?, ?, ?, ?)",
-            (context, answer, time.time(), body),
-        )
+        self._file.write(*_cells_statement(context, answer, records))
+
+    def put_filled(
+        self,
+        request: Request,
+        model_key: str,
+        reply: Reply,
+        context: bytes,
+        records: Mapping[str, CellRecord],
+    ) -> str:
+        """Keep an answer and its cells, both or neither, and return the answer's key."""
+        key, statement = self._answer_statement("answers", request, model_key, reply, "")
+        self._file.write_all((statement, _cells_statement(context, key, records)))
+        return key
 
     def set_verdict(self, answer: str, verdict: str) -> None:
         """Keep what verification said of an answer; it is not asked again whatever that is."""
@@ -265,6 +266,13 @@ class AnswerCache:
         return before
 
 
+def _cells_statement(
+    context: bytes, answer: str, records: Mapping[str, CellRecord]
+) -> tuple[str, tuple[Any, ...]]:
+    sql = "insert into cells (context, answer, made, body) values (?, ?, ?, ?)"
+    return sql, (context, answer, time.time(), packed(records))
+
+
 def _chosen(model: str | None, older_than_s: float | None) -> tuple[str, list[Any]]:
     """The condition that rows of a model and an age fulfil, and its values."""
     where: list[str] = ["1"]
@@ -281,15 +289,6 @@ def _chosen(model: str | None, older_than_s: float | None) -> tuple[str, list[An
 def text_of(body: bytes) -> str:
     """Return a text as it was before it was kept."""
     return zlib.decompress(body).decode("utf-8", "surrogatepass")
-
-
-def answer_key(request: Request, model_key: str) -> str:
-    """Return the digest of a request to one model at one place."""
-    return _answer_key(request.sha256, model_key)
-
-
-def _answer_key(request_sha256: str, model_key: str) -> str:
-    return hashlib.sha256(f"{model_key}\x1f{request_sha256}".encode()).hexdigest()
 
 
 def _again(folder: str, cache_text: bool) -> AnswerCache:

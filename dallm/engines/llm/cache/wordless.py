@@ -58,6 +58,11 @@ def restored(record: dict[str, Any], case: Case) -> CellAnswer | None:
     )
 
 
+def is_restorable(record: dict[str, Any], case: Case) -> bool:
+    """Tell whether :func:`restored` gives an answer."""
+    return not isinstance(record.get("quote"), list) or restored(record, case) is not None
+
+
 def _is_known(field: str | None, case: Case) -> bool:
     if field is None:
         return True
