@@ -11,9 +11,10 @@ import pandas as pd
 from dallm.cohort import Cohort
 from dallm.errors import ReaderError
 from dallm.readers import reflacx
-from dallm.readers.mimic_cases import CaseBuilder, requirements
+from dallm.readers.mimic_cases import build_cases
 from dallm.readers.mimic_files import find_mimic_files
 from dallm.readers.mimic_joins import VITALS
+from dallm.readers.mimic_request import Request, requirements
 from dallm.readers.mimic_targets import LabelSettings, Target, choose_targets
 from dallm.readers.report_sections import REPORT_FIELDS
 from dallm.readers.roles import ColumnRoles, build_cohort
@@ -97,7 +98,16 @@ def read_mimic(
     chosen = choose_targets(targets, found, notes)
     required = requirements(require, found, chosen)
     wanted = _patients(subjects)
-    frame = CaseBuilder(found, chosen, settings, required, wanted, vitals, notes).build()
+    request = Request(
+        files=found,
+        targets=chosen,
+        settings=settings,
+        required=required,
+        subjects=wanted,
+        vitals=vitals,
+        notes=notes,
+    )
+    frame = build_cases(request)
     frame = _in_order(frame, chosen)
     notes.append(f"Cohort: {len(frame):,} cases of {frame['subject_id'].nunique():,} patients.")
     return build_cohort(frame, _roles(frame, chosen), data_use=data_use, notes=notes, verbose=verbose)

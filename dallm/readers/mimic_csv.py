@@ -128,3 +128,28 @@ def _missing_column(path: Path, kinds: Mapping[str, Kind]) -> str:
     near = did_you_mean(missing, there) if missing else ""
     shown = ", ".join(there[:12]) + (", ..." if len(there) > 12 else "")
     return f"{str(path)!r} has no column {missing!r}.{near} It has: {shown}."
+
+
+def keep(allowed: set[int] | None, column: str = "subject_id") -> Keep | None:
+    """Return what keeps the rows whose key is allowed; None where all are."""
+    if allowed is None:
+        return None
+    return lambda block: block[column].isin(allowed)
+
+
+def one_row_each(table: pd.DataFrame, key: str, path: Path) -> pd.DataFrame:
+    """Index a table by its key; rows that come twice and agree are one.
+
+    Raises
+    ------
+    ReaderError
+        If they disagree: which is right cannot be told.
+    """
+    table = table.drop_duplicates()
+    twice = table[key].duplicated()
+    if twice.any():
+        raise ReaderError(
+            f"{path.name}: {key} {table[key][twice].iloc[0]} comes twice, with different values; "
+            f"{int(twice.sum()):,} such rows in all. The table is broken, or two releases were joined."
+        )
+    return table.set_index(key)
