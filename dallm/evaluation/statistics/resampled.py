@@ -119,7 +119,9 @@ def two_sided(spread: Spread) -> float:
     if math.isnan(spread.variance):
         return math.nan
     if spread.variance == 0:
-        return 1.0 if spread.difference == 0 else 0.5**spread.freedom
+        if spread.difference == 0:
+            return 1.0
+        return 0.5**spread.freedom if math.isfinite(spread.freedom) else math.nan
     return float(2 * stats.t.sf(abs(spread.difference) / math.sqrt(spread.variance), spread.freedom))
 
 
