@@ -74,8 +74,8 @@ class Holdout:
         shared = _shared(trained, inputs)
         if shared and not self.allow_shared_patients:
             raise UserError(
-                f"Holdout: {count(len(shared), 'patient')} on both sides, for example {shared[0]!r}. Mark all "
-                "cases of a patient alike, or say Holdout(..., allow_shared_patients=True)."
+                f"Holdout: {count(len(shared), 'patient')} on both sides, for example {shared[0]!r}. Mark "
+                "all cases of a patient alike, or say Holdout(..., allow_shared_patients=True)."
             )
         if shared:
             notes.append(f"{count(len(shared), 'patient')} on both sides of the split, as allowed.")
@@ -138,7 +138,8 @@ def _looked_up(marks: Marks, tables: Iterable[pd.DataFrame], who: str) -> pd.Ser
     known: list[str] = []
     for table in tables:
         if marks in table.columns:
-            return table[marks]
+            found: pd.Series[Any] = table.loc[:, marks]
+            return found
         known += [str(c) for c in table.columns]
     raise UserError(
         f"{who}({marks!r}): there is no such column in the cohort, the targets or the feature sets."
@@ -153,9 +154,7 @@ def _sides(marks: Marks, inputs: Inputs, who: str) -> tuple[NDArray[np.int8], li
     if not series.index.equals(index):
         missing = index.difference(series.index)
         if len(missing) or not series.index.is_unique:
-            what = (
-                f"no mark for {count(len(missing), 'case')}" if len(missing) else "several marks for a case"
-            )
+            what = f"{count(len(missing), 'case')} without a mark" if len(missing) else "a case marked twice"
             example = f", for example {missing[0]!r}" if len(missing) else ""
             raise UserError(f"{who}: {what}{example}. Give one mark per case, on the same index.")
         series = series.reindex(index)
@@ -169,9 +168,7 @@ def _sides(marks: Marks, inputs: Inputs, who: str) -> tuple[NDArray[np.int8], li
 
 def _read(series: pd.Series[Any], who: str) -> NDArray[np.int8]:
     known = series.dropna()
-    if pd.api.types.is_bool_dtype(series.dtype) or all(
-        isinstance(v, (bool, np.bool_)) for v in known.head(1000)
-    ):
+    if all(isinstance(value, (bool, np.bool_)) for value in known.unique()):
         name = str(series.name).lower()
         means_train, means_test = "train" in name, any(word in name for word in ("test", "hold"))
         if means_train == means_test:
@@ -180,7 +177,7 @@ def _read(series: pd.Series[Any], who: str) -> NDArray[np.int8]:
                 'test. Mark the cases "train" and "test", or call the column "test".'
             )
         words = {True: 1 if means_train else 0, False: 0 if means_train else 1}
-        return series.map(words).fillna(-1).to_numpy(dtype=np.int8)
+        return _as_sides(series, words)
     levels = {value: str(value).strip().lower() for value in known.unique()}
     read = {
         value: 1 if word in TRAIN_WORDS else 0 if word in TEST_WORDS else -1 for value, word in levels.items()
@@ -189,10 +186,16 @@ def _read(series: pd.Series[Any], who: str) -> NDArray[np.int8]:
         if side not in read.values():
             shown = ", ".join(repr(level)[:30] for level in list(levels)[:5])
             raise UserError(
-                f"{who}: no case is marked {name!r}; the marks in {series.name!r} are {shown or 'all missing'}. "
+                f"{who}: no case is marked {name!r}; the marks in {series.name!r} are "
+                f"{shown or 'all missing'}. "
                 'Mark the cases "train" and "test".'
             )
-    return series.map(read).astype("float64").fillna(-1).to_numpy(dtype=np.int8)
+    return _as_sides(series, read)
+
+
+def _as_sides(series: pd.Series[Any], words: dict[Any, int]) -> NDArray[np.int8]:
+    read = series.astype(object).map(words)
+    return np.asarray(read.astype("float64").fillna(-1), dtype=np.int8)
 
 
 def _shared(trained: NDArray[np.int8], inputs: Inputs) -> list[Any]:
