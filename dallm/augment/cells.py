@@ -138,6 +138,7 @@ class CellBuilder:
         row = len(self._ids)
         codes: list[int] = []
         confidences: list[float] = []
+        alike: dict[int, tuple[int, ...]] = {}  # engines give one draft to all features that go unsaid
         for name, draft in answer.drafts.items():
             position = self._position.get(name)
             if position is None:
@@ -145,18 +146,12 @@ class CellBuilder:
                     f"Engine {self._engine!r} answered the feature {name!r}, which was not asked."
                     f"{did_you_mean(name, self.features.names)}"
                 )
-            status, text, reason = self._checked(position, draft)
-            codes += (
-                row,
-                position,
-                _STATUS_CODE[status],
-                -1 if draft.source is None else _SOURCE_CODE[draft.source],
-                -1 if text is None else self._values[text],
-                self._texts[reason],
-                self._texts[draft.rationale],
-                -1 if draft.prompt_sha256 is None else self._prompts[draft.prompt_sha256],
-                len(draft.quotes) * 2 + draft.cached,
-            )
+            coded = alike.get(id(draft))
+            if coded is None:
+                coded = self._coded(position, draft)
+                if draft.status == "not_documented":
+                    alike[id(draft)] = coded
+            codes += (row, position, *coded)
             confidences.append(math.nan if draft.confidence is None else draft.confidence)
             for quote in draft.quotes:
                 self._add_quote(row, position, quote)
@@ -181,6 +176,19 @@ class CellBuilder:
         """
         index: pd.Index[Any] = pd.Index(self._ids) if ids is None else ids
         return self._cells(index), self._evidence(index)
+
+    def _coded(self, position: int, draft: Draft) -> tuple[int, ...]:
+        """What is kept of a cell besides its place, a number each."""
+        status, text, reason = self._checked(position, draft)
+        return (
+            _STATUS_CODE[status],
+            -1 if draft.source is None else _SOURCE_CODE[draft.source],
+            -1 if text is None else self._values[text],
+            self._texts[reason],
+            self._texts[draft.rationale],
+            -1 if draft.prompt_sha256 is None else self._prompts[draft.prompt_sha256],
+            len(draft.quotes) * 2 + draft.cached,
+        )
 
     def _checked(self, position: int, draft: Draft) -> tuple[str, str | None, str]:
         """Return the status, the canonical value and the reason of one cell."""

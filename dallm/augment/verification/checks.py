@@ -60,7 +60,13 @@ class Verifier:
     def checked(self, case: Case, answer: CaseAnswer) -> CaseAnswer:
         """Return the answer with every draft that fails marked so, and quotes in the report's own words."""
         person = person_of(case)
-        drafts = {name: self._checked(name, draft, case, person) for name, draft in answer.drafts.items()}
+        drafts = {
+            # most cells say nothing: there is nothing to check
+            name: draft
+            if draft.status == "not_documented" and not draft.quotes
+            else self._checked(name, draft, case, person)
+            for name, draft in answer.drafts.items()
+        }
         for name, refusal in self._relations.refused(drafts).items():
             drafts[name] = _refused(drafts[name], refusal, drafts[name].quotes)
         return CaseAnswer(answer.case_id, drafts)

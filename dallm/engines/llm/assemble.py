@@ -128,11 +128,12 @@ class FillPrompt:
         """Return the messages for one case; `features` are those still to be asked, all by default."""
         system, shared = self.shared(features)
         count = len(self.features) if features is None else len(features)
+        code = record_code(case)
         last = self.used.render(
             "case",
             key=case_key(case),
-            code=record_code(case),
-            record=record_text(case),
+            code=code,
+            record=record_text(case, code),
             infer=self.infer,
             form=self.form,
             count=count,

@@ -110,13 +110,11 @@ def fenced(label: str, text: str, code: str) -> str:
 
 def _absent(texts: Iterable[str], spelt: Callable[[bytes], str]) -> str:
     listed = [str(text) for text in texts]
-    lowered = [safe_text(text).casefold() for text in listed]
-    digest = hashlib.sha256()
-    for text in listed:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\x1f")
+    digest = hashlib.sha256("".join(f"{text}\x1f" for text in listed).encode("utf-8", "surrogatepass"))
+    lowered = "\n".join(safe_text(text).casefold() for text in listed)  # a code holds no line break
     while True:
         code = spelt(digest.digest())
-        if not any(code in text for text in lowered):
+        if code not in lowered:
             return code
         digest.update(b"again")
 

@@ -49,8 +49,14 @@ def numbered_lines(features: Sequence[Feature]) -> str:
     return "\n".join(lines)
 
 
-def record_text(case: Case) -> str:
+def record_text(case: Case, code: str | None = None) -> str:
     """Return what a case shows, each part fenced, all with one code: measured values, then report fields.
+
+    Parameters
+    ----------
+    case : Case
+    code : str, optional
+        That of :func:`record_code`, where it is known already.
 
     Examples
     --------
@@ -63,7 +69,7 @@ def record_text(case: Case) -> str:
     Clear lungs.
     CODE findings>>>
     """
-    code = record_code(case)
+    code = code or record_code(case)
     parts = [fenced(ROW, "\n".join(row_lines(case)), code)] if case.row else []
     parts += [fenced(name, text, code) for name, text in case.report.items()]
     return "\n".join(parts) or EMPTY_RECORD
