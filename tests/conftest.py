@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import secrets
 from collections.abc import Callable, Iterator
 
+import processes
 import pytest
 from neo4j_server import Neo4jServer, NoServerError, OwnServer, given_server, own_server, server_required
+
+HANGS_S = 600.0
+"""Seconds after which a test is taken for one that never ends; the slowest takes a tenth of it."""
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_STDERR] = os.dup(2)  # before a test's own is caught
+
+
+@pytest.fixture(autouse=True)
+def _ends(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End what a test started, and the whole run, with the stack of every thread, where a test hangs."""
+    faulthandler.dump_traceback_later(HANGS_S, exit=True, file=request.config.stash[_STDERR])
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    processes.end_all()
 
 
 def _or_skip(make: Callable[[], OwnServer]) -> OwnServer:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import processes
 from fault_server import FaultServer
 
 import dallm
@@ -105,7 +106,7 @@ def run(base_url: str, cache: str, n: int, **options: Any) -> dallm.Augmented:
 def start(server: FaultServer, cache: Path, n: int, out: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start such a run in a process of its own; `out` appears when it is done."""
     task = {"base_url": server.base_url, "cache": str(cache), "n": n, "out": str(out), "options": options}
-    return subprocess.Popen([sys.executable, str(Path(__file__).resolve()), json.dumps(task)])
+    return processes.start([sys.executable, str(Path(__file__).resolve()), json.dumps(task)])
 
 
 def kill_at(
@@ -121,8 +122,8 @@ def kill_at(
         random.uniform(0.0, 0.1)
     )  # the count rises as an answer leaves: no better and no worse a moment
     process.kill()
-    process.wait()
-    while server.stats()["now"]:
+    process.wait(30)
+    while server.stats()["now"] and time.monotonic() < until:
         time.sleep(0.005)
 
 

@@ -28,6 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import processes
 from fault_answers import MIXED, SPECIAL
 from fault_service import FaultService, Record, Settings, refused
 
@@ -153,20 +154,13 @@ def fault_server(**settings: Any) -> Iterator[FaultServer]:
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve()), "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert process.stdin is not None
     assert process.stdout is not None
     try:
         server = FaultServer(process, json.loads(process.stdout.readline())["port"])
         server.restart(**settings)
         yield server
     finally:
-        process.stdin.close()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+        processes.stop(process)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def serve(answer: Callable[[Request], Answer]) -> Iterator[Server]:
     finally:
         http.shutdown()
         http.server_close()
-        thread.join()
+        thread.join(30)
 
 
 def _send(handler: BaseHTTPRequestHandler, request: Request, reply: Answer) -> None:

@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import processes
+
 MODEL = "smollm2"
 KEY = "only-on-loopback"
 CONTEXT = 2048
@@ -77,7 +79,6 @@ def llm_server() -> Iterator[LlmServer]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    assert process.stdin is not None
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -87,13 +88,7 @@ def llm_server() -> Iterator[LlmServer]:
             )
         yield LlmServer(json.loads(line)["url"] + "/v1", process, time.monotonic() - began)
     finally:
-        process.stdin.close()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+        processes.stop(process)
 
 
 def _serve() -> None:

@@ -100,7 +100,8 @@ def test__packaged__loading__leaves_the_frameworks_out():
         "packaged_encoder().encode(['effusion'])\n"
         "print(sorted({'transformers', 'sentence_transformers', 'sklearn'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
 
 

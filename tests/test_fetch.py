@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 from http_server import CutOff, FastClock, HangUp, Reply, as_html, as_json, serve
+from processes import at_once
 
 import dallm
 from dallm.errors import KnowledgeWarning, SourceError, UserError
@@ -330,14 +330,7 @@ def test__default_folder__follows_the_convention(monkeypatch, tmp_path):
 def test__politeness__one_request_at_a_time_to_a_host_with_a_pause_between(tmp_path):
     with serve(lambda request: Reply(body=b"x", after_s=0.02)) as server:
         clients = [HttpClient(cache=None, min_interval_s=0.05) for _ in range(3)]
-        threads = [
-            threading.Thread(target=lambda c=c: [c.get(f"{server.url}/{i}") for i in range(2)])
-            for c in clients
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*(lambda c=c: [c.get(f"{server.url}/{i}") for i in range(2)] for c in clients))
         assert len(server.requests) == 6
         assert server.most_at_once == 1
         times = [request.at for request in server.requests]

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 import zlib
+from functools import partial
 
 import fault_cohort as known
 import pandas as pd
 import pytest
+from processes import at_once, start, start_process
 from typer.testing import CliRunner
 
 import dallm
@@ -48,7 +50,7 @@ def request(text="Is there fever?"):
 
 
 def writer(folder, name, count):
-    return subprocess.Popen(
+    return start(
         [sys.executable, "-c", WRITER, str(folder), name, str(count)], stdout=subprocess.PIPE, text=True
     )
 
@@ -159,7 +161,7 @@ def test__sigkill__while_writing__keeps_every_answer_that_was_put(tmp_path):
                 break
         process.send_signal(signal.SIGKILL)
         said = [int(line) for line in process.stdout if line.endswith("\n")]
-        process.wait()
+        process.wait(30)
         put = (said[-1] if said else 30) + 1
         cache = AnswerCache(tmp_path)
         keys = [context_key(f"run {attempt}", str(number)) for number in range(put)]
@@ -179,11 +181,7 @@ def test__threads__of_one_cache__write_and_read(tmp_path):
             cache.put_answer(asked, MODEL, Reply(f"{name}{number}"))
             assert cache.answer(asked, MODEL).text == f"{name}{number}"
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(work, name) for name in "abcd"))
     assert cache.info()["answers"] == 160
 
 
@@ -206,19 +204,20 @@ def test__fork__while_another_thread_writes__both_go_on(tmp_path):
             cache.put_answer(request(f"parent {number} {long}"), MODEL, Reply("more"))
             number += 1
 
-    thread = threading.Thread(target=write_on)
+    thread = threading.Thread(target=write_on, daemon=True)
     thread.start()
     context = multiprocessing.get_context("fork")
     arguments = [(cache, number) for number in range(6)]
-    children = [context.Process(target=_in_child, args=given, daemon=True) for given in arguments]
+    children = [context.Process(target=_in_child, args=given) for given in arguments]
     try:
         for child in children:
-            child.start()
+            start_process(child)
         for child in children:
             child.join(30)
     finally:
         over.set()
-        thread.join()
+        thread.join(30)
+    assert not thread.is_alive()
     assert [child.exitcode for child in children] == [0] * 6
     assert all(cache.answer(request(f"child {number}"), MODEL) for number in range(6))
     cache.put_answer(request("after"), MODEL, Reply("still"))

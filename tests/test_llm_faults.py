@@ -2,15 +2,16 @@
 
 import json
 import socket
-import threading
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 
 import fault_cohort as known
 import pandas as pd
 import pytest
 from fault_answers import CONTENT, MIXED, NONE_LEFT
+from processes import at_once
 
 import dallm
 from dallm.errors import DallmError
@@ -69,11 +70,7 @@ def test__fault_server__request_before_retry_after__is_counted_early(faults):
 
 def test__fault_server__calls_at_once__are_counted(faults):
     faults.set(latency_s=0.3)
-    threads = [threading.Thread(target=ask, args=(faults,)) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*[partial(ask, faults)] * 5)
     assert (faults.stats()["most_at_once"], faults.stats()["answered_again"]) == (5, 4)
 
 

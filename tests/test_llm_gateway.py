@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from fault_server import MIXED, FaultServer, fault_server
+from processes import at_once, start
 
 from dallm.engines.llm.background import background_loop
 from dallm.engines.llm.budget import HeldError
@@ -149,14 +150,11 @@ def test__run__from_a_running_loop_from_threads_and_twice__works(server):
     assert asyncio.run(within()) == 5
     assert asyncio.run(within()) == 5
     found: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(len(list(gate.run(job(n) for n in range(10))))))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+
+    def of_thread() -> None:
+        found.append(len(list(gate.run(job(n) for n in range(10)))))
+
+    at_once(*[of_thread] * 4, within_s=20)
     assert found == [10] * 4
     assert len(background_threads()) == 1
 
@@ -457,7 +455,7 @@ def asked(count):
 
 
 def script(server: FaultServer, more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return start(
         [sys.executable, "-c", SCRIPT + more, server.base_url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

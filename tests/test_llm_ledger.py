@@ -11,6 +11,7 @@ import time
 import fault_cohort as known
 import pandas as pd
 import pytest
+from processes import start
 from typer.testing import CliRunner
 
 import dallm
@@ -114,14 +115,12 @@ def test__summed__by_day_and_model__has_a_group_each(tmp_path):
 
 
 def test__sigkill__between_intent_and_answer__names_the_calls(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SENDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    process = start([sys.executable, "-c", SENDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "sent\n"
     ledger = Ledger(tmp_path)
     assert [call.running for call in ledger.unanswered()] == [True, True]
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(30)
     process.stdout.close()
     left = ledger.unanswered()
     assert [call.request_sha256 for call in left] == [request(str(n)).sha256 for n in (3, 4)]
@@ -199,7 +198,7 @@ def test__sigkill__in_a_run__in_flight_calls_are_named(faults, tmp_path):
     while faults.stats()["now"] < 4 and time.monotonic() < until:
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.wait(30)
     seen = faults.stats()["requests"]
     ledger = Ledger(tmp_path)
     assert 4 <= len(ledger.unanswered()) <= 8

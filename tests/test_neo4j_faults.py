@@ -15,6 +15,7 @@ from typing import Any
 import ingesting
 import pytest
 from neo4j_server import OwnServer
+from processes import start_process
 
 import dallm
 from dallm.errors import StoreError
@@ -113,8 +114,8 @@ def content(server: OwnServer, namespace: str) -> dict[str, list[str]]:
     return {"nodes": sorted(nodes), "relations": sorted(relations), "indexes": sorted(indexes)}
 
 
-PASSING = ("version",)
-"""Properties that count transactions rather than say what is held."""
+PASSING = ("version", "made")
+"""Properties that tell states of a store apart rather than say what is held."""
 
 
 def address(server: OwnServer, namespace: str, kind: str) -> dict[str, Any]:
@@ -160,13 +161,14 @@ def killed(forks: Any, where: dict[str, Any], version: int, after_s: float) -> b
     """Whether an ingest in a process of its own was still at work when SIGKILL ended it."""
     opened, theirs = forks.Pipe(duplex=False)
     process = forks.Process(target=ingesting.run, args=(where, version, theirs))
-    process.start()
+    start_process(process)
     theirs.close()
+    assert opened.poll(120), "the process opened no store"
     assert opened.recv() == "opened"
     process.join(after_s)
     at_work = process.is_alive()
     process.kill()
-    process.join()
+    process.join(30)
     assert at_work or process.exitcode == 0
     return at_work
 
@@ -237,11 +239,12 @@ def disturbed(server: OwnServer, namespace: str, disturb: Any) -> Any:
         except Exception as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     assert encoder.reached.wait(120)
     disturb()
     thread.join(240)
+    assert outcome, "the ingest did not end within four minutes"
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]

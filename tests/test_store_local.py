@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pickle
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import start, succeed
 
 import dallm
 from dallm.errors import KnowledgeWarning, SourceError, StoreError, UserError
@@ -356,10 +355,7 @@ def content(path: Path) -> list[tuple[str, ...]]:
 def test__ingest__two_processes_at_once__write_every_document_once(tmp_path):
     notes = many_notes(tmp_path / "notes", 200)
     command = [sys.executable, "-c", INGEST, str(tmp_path / "s"), str(notes)]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+    succeed(command, command)
     rows = content(tmp_path / "s")
     assert len({row[0] for row in rows}) == 200
     assert len(set(rows)) == len(rows)
@@ -373,18 +369,18 @@ def test__ingest__killed_in_the_middle__stays_readable_and_is_completed(tmp_path
     command = [sys.executable, "-c", INGEST, str(path), str(notes)]
     partial = 0
     for _ in range(3):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        start = len(content(path)) if (path / "store.sqlite").exists() else 0
+        process = start(command, stderr=subprocess.DEVNULL)
+        begun = len(content(path)) if (path / "store.sqlite").exists() else 0
         end = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < end:
-            if (path / "store.sqlite").exists() and _passages(path) > start:
+            if (path / "store.sqlite").exists() and _passages(path) > begun:
                 break
             time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.wait(30)
         partial += 0 < len(content(path)) < len(content(tmp_path / "whole"))
     assert partial
-    subprocess.run(command, check=True, timeout=120)
+    succeed(command)
     assert content(path) == content(tmp_path / "whole")
 
 
@@ -411,10 +407,7 @@ for place in sys.argv[2:]:
 def test__open__several_processes_make_one_store__all_open_it(tmp_path):
     places = [str(tmp_path / f"s{i}") for i in range(60)]
     command = [sys.executable, "-c", OPEN, str(time.time() + 3), *places]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+    succeed(*[command] * 3)
 
 
 def _passages(path: Path) -> int:

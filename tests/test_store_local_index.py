@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import start
 
 from dallm.knowledge.passage import Document, Hit, Section
 from dallm.knowledge.ranking import Question, fuse
@@ -186,7 +187,7 @@ with LocalStore(sys.argv[1], encoder=Hashed()) as store:
 
 def test__search__while_another_process_writes_and_searches__sees_whole_documents(place):
     command = [sys.executable, "-c", WRITER, str(place), str(Path(__file__).parent)]
-    writer = subprocess.Popen(command, stderr=subprocess.PIPE)
+    writer = start(command, stderr=subprocess.PIPE)
     turns = set()
     with LocalStore(place, encoder=Hashed()) as store:
         while writer.poll() is None:

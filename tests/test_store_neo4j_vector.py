@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-import threading
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 from neo4j_server import Neo4jServer
+from processes import at_once
 
 import dallm
 from dallm.errors import StoreError, UserError
@@ -18,7 +19,7 @@ from dallm.knowledge.lexical import term_ids
 from dallm.knowledge.passage import Document, Section
 from dallm.knowledge.stores.base import KnowledgeStore, Written
 from dallm.knowledge.stores.local import LocalStore
-from dallm.knowledge.stores.neo4j import searching, vector
+from dallm.knowledge.stores.neo4j import kept, searching, vector
 from dallm.knowledge.stores.neo4j.rows import passages_with
 from dallm.knowledge.stores.neo4j.vector import Neo4jVectorStore
 
@@ -102,7 +103,11 @@ def committed(server: Neo4jServer) -> int:
 
 
 @pytest.mark.parametrize("encoder", [WordEncoder, lambda: None], ids=["dense", "lexical"])
-def test__search__same_content__ranks_as_the_local_store(tmp_path, open_store, encoder):
+@pytest.mark.parametrize("most_kept", [0, 1_000], ids=["indexes", "kept"])
+def test__search__same_content__ranks_as_the_local_store(
+    tmp_path, open_store, encoder, most_kept, monkeypatch
+):
+    monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
     documents = made_up_documents(150)
     store, questions = open_store(encoder()), random.Random(5)
     with LocalStore(tmp_path / "s", encoder=encoder()) as local:
@@ -126,9 +131,12 @@ def test__search__same_content__ranks_as_the_local_store(tmp_path, open_store, e
                 assert [(u, s, a.expected) for u, s, a in told(local, query, **options)] == told(
                     store, query, **options
                 )
+        assert (store._keeper.columns is not None) == (most_kept > 0)
 
 
-def test__search__all_passages_of_a_condition__are_given(open_store, monkeypatch):
+@pytest.mark.parametrize("most_kept", [0, 1_000], ids=["indexes", "kept"])
+def test__search__all_passages_of_a_condition__are_given(open_store, most_kept, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
     rare = [
         page(f"r{i}", f"Rare finding number {i} is seen.", conditions=("sarcoidosis",)) for i in range(40)
     ]
@@ -145,12 +153,68 @@ def test__search__all_passages_of_a_condition__are_given(open_store, monkeypatch
         store.clear()
 
 
-def test__search__more_hits_than_candidates__gives_all(open_store):
+@pytest.mark.parametrize("most_kept", [0, 1_000], ids=["indexes", "kept"])
+def test__search__more_hits_than_candidates__gives_all(open_store, most_kept, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
     store = open_store(WordEncoder())
     documents = made_up_documents(400, sections=1)
     store.write(documents)
     assert len(store.search("anything", k=5_000)) == 400
     assert len(store.search("anything", k=150)) == 150
+
+
+def test__search__kept_store_written_by_another__sees_it_at_once(open_store):
+    store, other = open_store(WordEncoder()), open_store(WordEncoder())
+    other.write([page("a", "Mucus blocks a bronchus.", conditions=("atelectasis",))])
+
+    def kept_again() -> bool:
+        store.search("mucus")
+        return store._keeper.columns is not None
+
+    assert kept_again()
+    other.write([page("b", "Mucus is coughed up.")])
+    assert set(urls(store, "mucus is coughed up")) == {"a", "b"}
+    assert kept_again()
+    other.remove("notes", ["b"])
+    assert urls(store, "mucus is coughed up") == ["a"]
+    assert kept_again()
+    versions = [store._state().stamp]
+    other.clear()
+    assert store.search("mucus") == []
+    other.write([page("c", "Fever comes with mucus.")])
+    other.write([page("d", "Fever comes late.")])
+    other.remove("notes", ["d"])
+    versions.append(store._state().stamp)
+    # as many transactions as before the clearing tell the two apart by what was given to each once
+    assert versions[0].version == versions[1].version
+    assert versions[0].made != versions[1].made
+    assert urls(store, "mucus") == ["c"]
+
+
+def test__search__kept_store_cleared_and_made_again_alike__is_told_apart(open_store):
+    store, other = open_store(), open_store()
+    for url in ("a", "b"):
+        other.write([page(url, "Mucus blocks a bronchus.")])
+        assert urls(store, "mucus") == [url]
+        assert store._keeper.columns is not None or url == "b"
+        if url == "a":
+            other.clear()
+
+
+def test__search__store_larger_than_is_kept__is_not_read(open_store, monkeypatch):
+    store = open_store()
+    store.write(made_up_documents(20))
+    monkeypatch.setattr(kept, "MOST_KEPT", 39)
+    for _ in range(3):
+        store.search("anything")
+    assert store._keeper.columns is None
+    monkeypatch.setattr(kept, "MOST_KEPT", 40)
+    monkeypatch.setattr(kept, "PER_SEARCH", 8)  # five searches for 40 passages
+    reads = []
+    for _ in range(3):
+        store.search("anything")
+        reads.append(store._keeper.columns is not None)
+    assert reads == [False, True, True]
 
 
 def test__search__condition_and_source__filter_before_ranking(open_store):
@@ -258,25 +322,72 @@ def test__write__words_and_vectors_of_odd_kinds__are_taken(open_store):
     assert counts_are_right(store)
 
 
+def test__write__in_parts__is_as_in_one(open_store, monkeypatch):
+    documents = [*made_up_documents(12), page("same", "Mucus blocks it."), page("again", "Mucus blocks it.")]
+    one = open_store(WordEncoder())
+    at_once = one.write(documents)
+    held = list(one.passages())
+    one.clear()
+    monkeypatch.setattr(vector, "_PART_CHARACTERS", 1)
+    encoder = WordEncoder()
+    store = open_store(encoder)
+    assert store.write(documents) == at_once
+    assert list(store.passages()) == held
+    assert encoder.encoded == at_once.embedded + 1  # and the probe
+    assert counts_are_right(store)
+
+
+def test__write__one_part__is_written_while_the_next_is_encoded(open_store, monkeypatch):
+    monkeypatch.setattr(vector, "_PART_CHARACTERS", 1)
+    second = threading.Event()
+
+    class Telling(WordEncoder):
+        def encode(self, sentences: list[str]) -> np.ndarray:
+            if any("second" in sentence for sentence in sentences):
+                second.set()
+            return super().encode(sentences)
+
+    store = open_store(Telling())
+    write, waited = store._write, []
+
+    def writing(batch) -> Written:
+        waited.append(second.wait(30))
+        return write(batch)
+
+    monkeypatch.setattr(store, "_write", writing)
+    store.write([page("a", "The first page."), page("b", "The second page.")])
+    assert waited == [True, True]
+    assert set(store.known("notes")) == {"a", "b"}
+
+
+def test__write__encoder_fails_in_the_middle__keeps_the_documents_before(open_store, monkeypatch):
+    monkeypatch.setattr(vector, "_PART_CHARACTERS", 1)
+
+    class Failing(WordEncoder):
+        def encode(self, sentences: list[str]) -> np.ndarray:
+            if any("third" in sentence for sentence in sentences):
+                raise MemoryError("no room")
+            return super().encode(sentences)
+
+    pages = [page(name, f"The {name} page.") for name in ("first", "second", "third", "fourth")]
+    store = open_store(Failing())
+    with pytest.raises(MemoryError):
+        store.write(pages)
+    assert set(store.known("notes")) == {"first", "second"}
+    assert counts_are_right(store)
+    assert open_store(WordEncoder()).write(pages) == Written(added=2, unchanged=2, passages=2, embedded=2)
+
+
 def test__write__two_writers_at_once__write_every_document_once(open_store):
     documents = made_up_documents(60)
     stores = [open_store(WordEncoder()) for _ in range(3)]
     shuffled = [random.Random(i).sample(documents, len(documents)) for i in range(3)]
-    failed: list[BaseException] = []
 
     def write(store: Neo4jVectorStore, listed: list[Document]) -> None:
-        try:
-            for start in range(0, len(listed), 10):
-                store.write(listed[start : start + 10])
-        except BaseException as error:
-            failed.append(error)
+        for start in range(0, len(listed), 10):
+            store.write(listed[start : start + 10])
 
-    threads = [threading.Thread(target=write, args=pair) for pair in zip(stores, shuffled, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
+    at_once(*(partial(write, *pair) for pair in zip(stores, shuffled, strict=True)))
     found = [(p.source, p.url, p.section, p.text) for p in stores[0].passages()]
     assert len(found) == len(set(found)) == 120
     assert counts_are_right(stores[0])

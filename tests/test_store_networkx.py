@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+from processes import start, succeed
 
 import dallm
 from dallm.errors import StoreError, UserError
@@ -335,18 +334,15 @@ def test__ingest__killed_and_run_by_two_processes__is_whole_and_nothing_double(p
         dallm.ingest(whole, dallm.Folder(notes))
     command = [sys.executable, "-c", INGEST, str(path), str(notes)]
     journal = path.with_name("graph.json.journal")
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = start(command, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < end:
         if journal.exists() and journal.stat().st_size > 5_000:
             break
         time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.wait(30)
     assert 0 < len(content(path)) < len(content(tmp_path / "whole.json"))
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+    succeed(command, command)
     assert content(path) == content(tmp_path / "whole.json")
     assert not journal.exists()
