@@ -96,6 +96,21 @@ def _named(namespace: str, statement: str) -> str:
     return _LABEL.sub(rf":`Dallm_{namespace}_\1`", statement)
 
 
+class Stamp(NamedTuple):
+    """What tells two states of a store apart: it changes with every transaction that writes passages.
+
+    Attributes
+    ----------
+    version : int
+        Transactions since the namespace was made.
+    made : str or None
+        Given once to each store that is made under the same name; None before anything was written.
+    """
+
+    version: int
+    made: str | None
+
+
 class State(NamedTuple):
     """What a search has to know of a namespace.
 
@@ -111,6 +126,8 @@ class State(NamedTuple):
         In how many passages a term stands, of those asked for.
     fresh : int
         Passages with a vector that the index does not cover yet.
+    stamp : Stamp
+        Of the moment in which this was read.
     """
 
     documents: int
@@ -121,6 +138,7 @@ class State(NamedTuple):
     signature: Signature | None
     counts: Mapping[str, int]
     fresh: int = 0
+    stamp: Stamp = Stamp(0, None)
 
     def most(self, tokens: Iterable[str]) -> int:
         """Return how many passages can have all of these terms at most."""
@@ -156,6 +174,7 @@ def read_state(connection: Connection, layout: Layout, tokens: Iterable[str] = (
         signature=signature_of(meta),
         counts=dict(zip(rows[0]["terms"], rows[0]["counts"], strict=True)),
         fresh=meta["fresh"],
+        stamp=Stamp(meta["version"], meta.get("made")),
     )
 
 

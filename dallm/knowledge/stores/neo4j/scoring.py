@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from dallm.knowledge.lexical import Bm25
 from dallm.knowledge.ranking import ASPECT_WEIGHT, LEXICAL_WEIGHT, TITLE_WEIGHT, Question, fuse
 from dallm.knowledge.stores.neo4j.rows import condition_token, source_token, token_count, tokens
 from dallm.knowledge.stores.neo4j.schema import State
+from dallm.lazy import computed_once
 
 CLAUSES = 200
 """So many words of a question, the rarest, choose candidates; all of them count for the scores."""
@@ -43,18 +43,18 @@ class Asked:
     source: str | None = None
     arm: str = "fused"
 
-    @cached_property
+    @computed_once
     def terms(self) -> tuple[str, ...]:
         """The terms of the question, each once."""
         return tuple(sorted(set(tokens(self.question.text).split())))
 
-    @cached_property
+    @computed_once
     def told(self) -> tuple[str, ...]:
         """The terms that tell of what is asked about, each once."""
         wanted = self.question.told if self.arm == "fused" else ""
         return tuple(sorted(set(tokens(wanted).split())))
 
-    @cached_property
+    @computed_once
     def filters(self) -> tuple[str, ...]:
         """The tokens that a passage must have."""
         named = (condition_token(self.condition),) if self.condition is not None else ()

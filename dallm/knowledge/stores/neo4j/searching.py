@@ -13,7 +13,7 @@ from dallm.knowledge.duplicates import collapsed
 from dallm.knowledge.passage import Hit
 from dallm.knowledge.stores.neo4j.connection import Connection
 from dallm.knowledge.stores.neo4j.rows import SHOWN, numbers, passage_of, unpacked
-from dallm.knowledge.stores.neo4j.schema import Layout, State
+from dallm.knowledge.stores.neo4j.schema import Layout, Stamp, State
 from dallm.knowledge.stores.neo4j.scoring import Asked, Candidates, Scores, words_query
 
 CANDIDATES = 100
@@ -68,15 +68,20 @@ WITH max(p.id) AS last, collect(CASE WHEN {_ALLOWED} THEN {_TEXT} END) AS texts
 RETURN last, texts
 """
 _MEMBERS = f"""
-MATCH (p:Passage) WHERE p.group IN $groups AND {_ALLOWED}
-WITH p ORDER BY p.source, p.url, p.place
-WITH p.group AS group, p.source AS source, p.sha256 AS sha256, collect(p)[0] AS p
-ORDER BY source, p.url, p.place
-RETURN group, p.place AS place, p {{{", ".join(f".{name}" for name in SHOWN)}}} AS node
+MATCH (m:Meta {{key: 'store'}})
+RETURN m.version AS version, m.made AS made, COLLECT {{
+    MATCH (p:Passage) WHERE p.group IN $groups AND {_ALLOWED}
+    WITH p ORDER BY p.source, p.url, p.place
+    WITH p.group AS group, p.source AS source, p.sha256 AS sha256, collect(p)[0] AS p
+    ORDER BY source, p.url, p.place
+    RETURN {{group: group, place: p.place, node: p {{{", ".join(f".{name}" for name in SHOWN)}}}}}
+}} AS members
 """
 
 
-class _Candidate(NamedTuple):
+class Ranked(NamedTuple):
+    """A passage with its score, and what tells whether it is a hit of its own."""
+
     score: float
     group: str
     sha256: str
@@ -185,7 +190,7 @@ class Search:
     def _read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         return self._connection.read(self._layout.cypher(statement), **self._parameters, **parameters)
 
-    def _ranked(self, texts: Sequence[str]) -> tuple[Scores, list[_Candidate]]:
+    def _ranked(self, texts: Sequence[str]) -> tuple[Scores, list[Ranked]]:
         """Return the scores of all candidates, and those that are hits of their own, best first."""
         fields = [text.split("|", 6) for text in texts]
         columns = zip(*fields, strict=True) if fields else [()] * 7
@@ -195,25 +200,55 @@ class Search:
         scores = candidates.scores(self._asked, self._state)
         kept = np.flatnonzero(scores.sharing) if self._bare else np.arange(len(fields))
         totals = scores.total.tolist()
-        ranked = [_Candidate(totals[i], groups[i], digests[i], sources[i]) for i in kept]
-        return scores, _distinct(sorted(ranked, key=lambda one: (-one.score, one.source)))
+        ranked = [Ranked(totals[i], groups[i], digests[i], sources[i]) for i in kept]
+        return scores, distinct(sorted(ranked, key=lambda one: (-one.score, one.source)))
 
-    def _shown(self, found: Sequence[_Candidate]) -> list[Hit]:
-        """Read the best; what ties is put in the order of sources, urls and places."""
-        k = self._asked.k
-        last = found[k - 1].score if len(found) >= k else -np.inf
-        best = [one for one in found[: k + _TIES] if one.score >= last]
-        rows = self._read(_MEMBERS, groups=list({one.group for one in best})) if best else []
-        members = {(row["node"]["sha256"], row["node"]["source"]): row for row in rows}
-        ranked = []
-        for one in best:
-            if row := members.get((one.sha256, one.source)):  # unless it was removed meanwhile
-                passage = passage_of(row["node"])
-                order = (-one.score, passage.source, passage.url, row["place"])
-                ranked.append((order, (passage, one.score, one.group)))
-        ranked.sort(key=lambda pair: pair[0])
-        others = ((passage_of(row["node"]), row["group"]) for row in rows)
-        return collapsed([item for _, item in ranked], others)[:k]
+    def _shown(self, found: Sequence[Ranked]) -> list[Hit]:
+        return shown(self._connection, self._layout, self._asked, found)[0] if found else []
+
+
+def shown(
+    connection: Connection, layout: Layout, asked: Asked, found: Sequence[Ranked]
+) -> tuple[list[Hit], Stamp | None]:
+    """Read the best passages; what ties is put in the order of sources, urls and places.
+
+    Parameters
+    ----------
+    connection : Connection
+    layout : Layout
+    asked : Asked
+    found : sequence of Ranked
+        Hits of their own, best first.
+
+    Returns
+    -------
+    hits : list of Hit
+    stamp : Stamp or None
+        Of the store when they were read; None where it is no more.
+    """
+    k = asked.k
+    last = found[k - 1].score if len(found) >= k else -np.inf
+    best = [one for one in found[: k + _TIES] if one.score >= last]
+    told = connection.read(
+        layout.cypher(_MEMBERS),
+        groups=list({one.group for one in best}),
+        condition=asked.condition,
+        source=asked.source,
+    )
+    if not told:
+        return [], None
+    rows = told[0]["members"]
+    members = {(row["node"]["sha256"], row["node"]["source"]): row for row in rows}
+    ranked = []
+    for one in best:
+        if row := members.get((one.sha256, one.source)):  # unless it was removed meanwhile
+            passage = passage_of(row["node"])
+            order = (-one.score, passage.source, passage.url, row["place"])
+            ranked.append((order, (passage, one.score, one.group)))
+    ranked.sort(key=lambda pair: pair[0])
+    others = ((passage_of(row["node"]), row["group"]) for row in rows)
+    hits = collapsed([item for _, item in ranked], others)[:k]
+    return hits, Stamp(told[0]["version"], told[0]["made"])
 
 
 @cache
@@ -223,7 +258,7 @@ def _statement(dense: bool, fresh: bool, words: bool) -> str:
     return " ".join((*arms, _CANDIDATES))
 
 
-def _distinct(ranked: Sequence[_Candidate]) -> list[_Candidate]:
+def distinct(ranked: Sequence[Ranked]) -> list[Ranked]:
     """Return those that are hits of their own, as :func:`dallm.knowledge.duplicates.collapsed` has it."""
     seen: set[tuple[str, str]] = set()
     owner: dict[str, str] = {}

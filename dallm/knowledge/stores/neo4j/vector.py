@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,9 @@ from dallm.knowledge.ranking import Question, check_arm
 from dallm.knowledge.stores.base import Written, differs
 from dallm.knowledge.stores.common import check_question, one_source
 from dallm.knowledge.stores.encoding import Signature, StoreEncoder, texts_to_encode
+from dallm.knowledge.stores.neo4j.behind import Behind
 from dallm.knowledge.stores.neo4j.connection import Connection
+from dallm.knowledge.stores.neo4j.kept import Keeper
 from dallm.knowledge.stores.neo4j.namespace import SHOWN_AS_NODE, NamespaceStore
 from dallm.knowledge.stores.neo4j.rows import document_id, passage_of, plain, prepared, unpacked
 from dallm.knowledge.stores.neo4j.schema import (
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _ENCODE_BATCH = 512
 _REMOVE_BATCH = 100
 _READ_BATCH = 50
+_PART_CHARACTERS = 100_000  # written while the next ones are encoded: a second or two of encoding
 _COVER = 3_000  # passages that the vector index takes at a time, and waits for
 _T = TypeVar("_T")
 
@@ -115,6 +118,7 @@ class Neo4jVectorStore(NamespaceStore[Writing]):
             text_encoder, place=self._place, kept=self._signature, elsewhere="another namespace="
         )
         self._questions = QuestionVectors(self._encoder)
+        self._keeper = Keeper(self._connection, self._layout)
         try:
             self._check_opening()
         except BaseException:
@@ -186,22 +190,39 @@ class Neo4jVectorStore(NamespaceStore[Writing]):
             one_source(source, self.sources()) if source is not None else None,
             arm,
         )
+        if (hits := self._hits_of_kept(asked)) is not None:
+            return hits
         wanted = (*asked.terms, *asked.told, *asked.filters)
         state = read_state(self._connection, self._layout, wanted)
         has_dense = self._encoder.given and state is not None and state.vectors > 0
         check_arm(arm, has_dense=has_dense)
         if state is None or not query.strip():
             return []
-        vector = None
-        if has_dense and arm != "lexical":
-            with self._lock:  # an encoder need not stand several threads
-                vector = self._questions.of(asked.question, arm)
+        vector = self._question_vector(asked) if has_dense else None
         try:
-            return Search(self._connection, self._layout, asked, state, vector).hits()
+            hits = Search(self._connection, self._layout, asked, state, vector).hits()
+            self._keeper.searched(state)
         except StoreError:
             if self._state() is None:  # another process cleared it in this moment
                 return []
             raise
+        return hits
+
+    def _hits_of_kept(self, asked: Asked) -> list[Hit] | None:
+        """Answer from what this process keeps of the store; None where that cannot be."""
+        columns = self._keeper.columns
+        if columns is None or not asked.question.text.strip():
+            return None
+        has_dense = self._encoder.given and columns.has_dense
+        if asked.arm not in ("fused", "lexical") and not has_dense:
+            return None
+        return self._keeper.hits(asked, columns, self._question_vector(asked) if has_dense else None)
+
+    def _question_vector(self, asked: Asked) -> NDArray[np.float32] | None:
+        if asked.arm == "lexical":
+            return None
+        with self._lock:  # an encoder need not stand several threads
+            return self._questions.of(asked.question, asked.arm)
 
     def prepare(self, queries: Sequence[str]) -> None:
         """Encode questions in one batch for the searches that follow; nothing is done without vectors."""
@@ -215,7 +236,9 @@ class Neo4jVectorStore(NamespaceStore[Writing]):
         return tuple(sorted(row["name"] for row in rows))
 
     def write(self, documents: Sequence[Document]) -> Written:
-        """Write documents in one transaction; one that is held already, unchanged, is not written again.
+        """Write documents whole or not at all; one that is held already, unchanged, is not written again.
+
+        Where there is much to encode, some documents are written while the next ones are encoded.
 
         Raises
         ------
@@ -228,13 +251,27 @@ class Neo4jVectorStore(NamespaceStore[Writing]):
         unchanged = Written(unchanged=len(documents) - len(changed))
         if not changed:
             return unchanged
-        batch = self._batch(changed)
+        behind: Behind[Written] = Behind()
+        vectors: dict[str, NDArray[np.float32]] = {}
+        try:
+            for some in _parts(changed) if self._encoder.given else [changed]:
+                batch = self._batch(some, vectors)
+                vectors.update(batch.vectors)
+                behind.start(partial(self._write, batch))
+        except Exception:
+            behind.settle()
+            raise
+        behind.wait()
+        return sum(behind.results, unchanged)
+
+    def _write(self, batch: Batch) -> Written:
+        """Write documents in one transaction."""
         dimension = batch.signature.dimension if batch.signature else None
         written = self._in_transaction(lambda writing: writing.write(batch), dimension)
         state = self._state()
         if state is not None and state.fresh >= _COVER:
             self._cover()
-        return unchanged + written
+        return written
 
     def embed_missing(self) -> int:
         """Encode the passages that have no vector yet and return how many; 0 without an encoder.
@@ -267,11 +304,16 @@ class Neo4jVectorStore(NamespaceStore[Writing]):
         with self._lock:
             return self._encoder.encode(texts)
 
-    def _batch(self, documents: Sequence[Document]) -> Batch:
-        """Cut and encode, before the transaction, so that nobody waits for the encoder."""
+    def _batch(self, documents: Sequence[Document], given: Mapping[str, NDArray[np.float32]]) -> Batch:
+        """Cut and encode, before the transaction, so that nobody waits for the encoder.
+
+        Vectors of the texts in `given` are taken from there.
+        """
         pieces = prepared(documents)
         passages = [piece.passage for listed in pieces for piece in listed]
-        vectors = self._vectors_held({p.sha256 for p in passages})
+        digests = {p.sha256 for p in passages}
+        vectors = {digest: given[digest] for digest in digests & given.keys()}
+        vectors |= self._vectors_held(digests - given.keys())
         if not self._encoder.given:
             return Batch(documents, pieces, vectors)
         texts = texts_to_encode(passages, set(vectors))
@@ -306,6 +348,20 @@ class Neo4jVectorStore(NamespaceStore[Writing]):
         if self._prepared is None or (dimension is not None and self._prepared != dimension):
             prepare(self._connection, self._layout, dimension)
             self._prepared = dimension or 0
+
+
+def _parts(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Yield documents in parts of about the same length."""
+    part: list[Document] = []
+    size = 0
+    for document in documents:
+        part.append(document)
+        size += sum(len(section.text) for section in document.sections)
+        if size >= _PART_CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _add_vectors(vectors: Mapping[str, NDArray[np.float32]], signature: Signature, writing: Writing) -> None:

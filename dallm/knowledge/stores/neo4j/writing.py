@@ -36,7 +36,10 @@ _CLAUSES = 500  # the parser of full-text queries takes 1,024
 _T = TypeVar("_T")
 
 # the first statement of every transaction that writes: writers wait here for one another, readers do not
-_LOCK = "MATCH (m:Meta {key: 'store'}) SET m.version = m.version + 1 RETURN m {.*} AS meta"
+_LOCK = """
+MATCH (m:Meta {key: 'store'}) SET m.version = m.version + 1, m.made = coalesce(m.made, randomUUID())
+RETURN m {.*} AS meta
+"""
 HELD = (
     "UNWIND $ids AS id MATCH (d:Document {id: id}) RETURN id, d.sha256 AS sha256, d.conditions AS conditions"
 )
