@@ -1,8 +1,10 @@
 """What ingest costs beside the encoder, the first time and the second, and beside langchain-neo4j.
 
 In one run every way brings the same pages into an empty place with the same encoder, in turn, for several
-rounds. "rest" is what is not spent within the encoder, over the encoder's seconds of the first time in
-the same round, so that other users of the machine blur it less. The pages are those under DALLM_REAL_DATA
+rounds. "waiting" is what is not spent within the encoder, over the encoder's seconds of the first time in
+the same round, so that other users of the machine blur it less. Neo4j is written to while the encoder works
+on, which slows the encoder where both need the processor; so "over alone" is all that a way takes longer than
+the encoder takes for the same texts with nothing beside it. The pages are those under DALLM_REAL_DATA
 (medquad_chest). Neo4j is measured where NEO4J_URI (NEO4J_USERNAME, NEO4J_PASSWORD) names a server; what
 is written there is removed again, nothing else is touched. langchain-neo4j gets the passages cut already. The
 first round warms the server up and is left out where there are several.
@@ -97,7 +99,10 @@ def main() -> int:
         notes = write_pages(Path(root), Path(place) / "pages", given.pages)
         encoder = Timed()
         encoder.encode(["The model is loaded before the clock runs."])
-        ways: dict[str, Callable[[], list[Run]]] = {"local": lambda: into_local(encoder, notes)}
+        ways: dict[str, Callable[[], list[Run]]] = {
+            ALONE: lambda: encoded_alone(encoder, notes),
+            "local": lambda: into_local(encoder, notes),
+        }
         if os.environ.get("NEO4J_URI"):
             ways["neo4j_vector"] = lambda: into_neo4j(encoder, notes)
             ways["langchain-neo4j"] = lambda: by_langchain(encoder, notes)
@@ -114,20 +119,28 @@ def main() -> int:
 
 def show(runs: dict[str, list[list[Run]]]) -> None:
     """Print the median round of every way, first and second time."""
-    print(f"{'way':<28}{'s':>8}{'encoding s':>12}{'rest':>8}{'passages/s':>12}{'encoded':>9}{'writes':>8}")
+    print(
+        f"{'way':<28}{'s':>8}{'encoding s':>12}{'waiting':>9}{'over alone':>12}{'passages/s':>12}"
+        f"{'encoded':>9}{'writes':>8}"
+    )
+    alone = [round_[0].seconds for round_ in runs[ALONE]]
     for name, rounds in runs.items():
         for i, label in enumerate(("", ", again")[: len(rounds[0])]):
             seconds, encoding = (np.median([getattr(r[i], what) for r in rounds]) for what in FIELDS)
             first = np.median([r[0].seconds for r in rounds])
             rest = np.median([(r[i].seconds - r[i].encoding) / r[0].encoding for r in rounds])
+            over = np.median([r[i].seconds / own - 1 for r, own in zip(rounds, alone, strict=True)])
+            told = "" if i else f"{over:.1%}"
             one = rounds[-1][i]
             rate = f"{one.texts / seconds:.1f}" if one.texts else f"{seconds / first:.1%} of 1st"
             writes = "" if one.writes is None else str(one.writes)
-            row = f"{seconds:>8.2f}{encoding:>12.2f}{rest:>8.1%}{rate:>12}{one.texts:>9}{writes:>8}"
+            row = f"{seconds:>8.2f}{encoding:>12.2f}{rest:>9.1%}{told:>12}{rate:>12}{one.texts:>9}{writes:>8}"
             print(f"{name + label:<28}{row}")
 
 
 FIELDS = ("seconds", "encoding")
+ALONE = "encoder alone"
+AT_ONCE = 600  # texts given to the encoder alone: about what an ingest gives it
 
 
 def write_pages(root: Path, folder: Path, most: int) -> Path:
@@ -147,6 +160,18 @@ def timed(encoder: Timed, work: Callable[[], Any], writes: Callable[[], int] | N
     took = time.perf_counter() - began
     done = writes() - written if writes else None
     return Run(took, encoder.seconds - seconds, encoder.texts - texts, done)
+
+
+def encoded_alone(encoder: Timed, notes: Path) -> list[Run]:
+    """Encode the passages, and nothing else."""
+    pages = [page for page in dallm.Folder(notes).documents() if isinstance(page, Document)]
+    texts = list(dict.fromkeys(retrieval_text(passage) for page in pages for passage in cut(page)))
+
+    def work() -> None:
+        for start in range(0, len(texts), AT_ONCE):
+            encoder.encode(texts[start : start + AT_ONCE])
+
+    return [timed(encoder, work)]
 
 
 def into_local(encoder: Timed, notes: Path) -> list[Run]:
