@@ -14,6 +14,17 @@ from dallm.errors import FeatureError, did_you_mean
 
 Kind = Literal["boolean", "ordinal", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = ("boolean", "ordinal", "categorical", "numeric")
+CATEGORIES = (
+    "symptom",
+    "sign",
+    "history",
+    "imaging finding",
+    "device",
+    "laboratory",
+    "vital",
+    "demographic",
+)
+"""What a feature may be of, clinically."""
 Origin = Literal["discovered", "expert", "cohort", "user"]
 ORIGINS: tuple[Origin, ...] = ("discovered", "expert", "cohort", "user")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dallm.errors import LexiconError, did_you_mean
-from dallm.lexicon_file import CATEGORIES as CATEGORIES
+from dallm.feature import CATEGORIES
 from dallm.lexicon_file import Concept as Concept
 from dallm.lexicon_file import make_concept, name_key, pattern_groups, read_file
 from dallm.resources import data_path

@@ -15,22 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from dallm.errors import LexiconError, did_you_mean
-
-Kind = Literal["boolean", "ordinal", "categorical", "numeric"]
-KINDS = ("boolean", "ordinal", "categorical", "numeric")
-CATEGORIES = (
-    "symptom",
-    "sign",
-    "history",
-    "imaging finding",
-    "device",
-    "laboratory",
-    "vital",
-    "demographic",
-)
+from dallm.feature import CATEGORIES, KINDS, Kind
 
 _TEXT = ("name", "kind", "category", "unit", "sex")
 _LISTS = (

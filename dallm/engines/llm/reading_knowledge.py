@@ -10,10 +10,10 @@ from typing import Any, get_args
 from dallm.ack.ack import CITATION, Answer
 from dallm.augment.discover import Discovered, Dropped
 from dallm.engines.base import KnowledgeAnswer
-from dallm.engines.llm.schema import CATEGORIES
 from dallm.engines.llm.strict_json import holds_object, loads, without_thoughts
 from dallm.engines.llm.wire import AnswerError, Reply
 from dallm.errors import FeatureError
+from dallm.feature import CATEGORIES
 from dallm.features import Feature, Kind, normalise_name
 from dallm.knowledge.passage import Hit
 from dallm.vitals import known_vital

@@ -7,19 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dallm.engines.llm.cell_answer import BASES
-from dallm.features import KINDS, Feature
-
-CATEGORIES = (
-    "symptom",
-    "sign",
-    "history",
-    "imaging finding",
-    "device",
-    "laboratory",
-    "vital",
-    "demographic",
-)
-"""What a proposed feature may be."""
+from dallm.feature import CATEGORIES, KINDS, Feature
 
 # servers take some hundred enumerated values per schema, and every one is a part of the prompt
 _MOST_NAMED = 100

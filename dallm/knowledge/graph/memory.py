@@ -15,6 +15,7 @@ from dallm.knowledge.graph.model import (
     DocumentNode,
     Mention,
     PassageNode,
+    citation_of,
     topic_of,
 )
 from dallm.knowledge.graph.traverse import ONLY_ABOUT, Asked, Signals, weigh_names
@@ -92,23 +93,6 @@ def document_of(graph: nx.MultiDiGraph, key: str) -> DocumentNode:
     parts = [node for node, _, relation in graph.in_edges(key, keys=True) if relation == "part_of"]
     passages = sorted((_passage(graph, node) for node in parts), key=lambda p: p.place)
     return citation_of(held, tuple(passages))
-
-
-def citation_of(held: Mapping[str, Any], passages: tuple[PassageNode, ...] = ()) -> DocumentNode:
-    """Return a document from the attributes of its node."""
-    return DocumentNode(
-        title=held["title"],
-        source=held["source"],
-        url=held["url"],
-        revision=held["revision"],
-        licence=held["licence"],
-        authors=tuple(held["authors"]),
-        retrieved_at=held["retrieved_at"],
-        conditions=tuple(held["conditions"]),
-        notice=held["notice"],
-        sha256=held["sha256"],
-        passages=passages,
-    )
 
 
 def _passage(graph: nx.MultiDiGraph, key: str) -> PassageNode:

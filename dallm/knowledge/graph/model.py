@@ -219,16 +219,21 @@ def from_json(raw: Mapping[str, Any]) -> DocumentNode:
         )
         for p in raw["passages"]
     )
+    return citation_of(raw, passages)
+
+
+def citation_of(held: Mapping[str, Any], passages: tuple[PassageNode, ...] = ()) -> DocumentNode:
+    """Return a document from its citation, as :func:`to_json` or a node of a graph holds it."""
     return DocumentNode(
-        title=raw["title"],
-        source=raw["source"],
-        url=raw["url"],
-        revision=raw["revision"],
-        licence=raw["licence"],
-        authors=tuple(raw["authors"]),
-        retrieved_at=raw["retrieved_at"],
-        conditions=tuple(raw["conditions"]),
-        notice=raw["notice"],
-        sha256=raw["sha256"],
+        title=held["title"],
+        source=held["source"],
+        url=held["url"],
+        revision=held["revision"],
+        licence=held["licence"],
+        authors=tuple(held["authors"]),
+        retrieved_at=held["retrieved_at"],
+        conditions=tuple(held["conditions"]),
+        notice=held["notice"],
+        sha256=held["sha256"],
         passages=passages,
     )

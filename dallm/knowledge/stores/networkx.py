@@ -20,12 +20,18 @@ from dallm.knowledge.graph.memory import (
     GraphIndex,
     Terms,
     add_document,
-    citation_of,
     document_of,
     nodes_of,
     remove_document,
 )
-from dallm.knowledge.graph.model import DocumentNode, PassageNode, document_key, from_json, to_json
+from dallm.knowledge.graph.model import (
+    DocumentNode,
+    PassageNode,
+    citation_of,
+    document_key,
+    from_json,
+    to_json,
+)
 from dallm.knowledge.graph.store import Found, GraphStore, Key, Linked, planned
 from dallm.knowledge.graph.traverse import Asked, score
 from dallm.knowledge.passage import Document, Passage
