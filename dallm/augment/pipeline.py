@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from dallm.cohort import Cohort
 from dallm.engines.base import Engine
 from dallm.errors import FeatureError, UserError
 from dallm.features import Feature
+from dallm.knowledge.primer_store import primer_store
 
 if TYPE_CHECKING:
     from dallm.ack.queries import ExpertQuery
@@ -78,14 +78,10 @@ def augment(
         raise UserError("augment needs at least one condition, for example conditions=['pleural effusion'].")
     if engine is None:
         engine = dallm.engine("extractive")
-    with ExitStack() as stack:
-        if store is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dallm-"))
-            store = dallm.open_store(Path(folder) / "knowledge.dallm", encoder=None)
-            stack.callback(store.close)
-            dallm.ingest(store, sources=[dallm.Primer()], conditions=conditions, progress=progress)
+    gathered = primer_store(conditions, progress=progress) if store is None else nullcontext(store)
+    with gathered as held:
         ack = dallm.build_ack(
-            store, conditions=conditions, queries=queries or dallm.EXPERT_QUERIES, engine=engine
+            held, conditions=conditions, queries=queries or dallm.EXPERT_QUERIES, engine=engine
         )
     found = discover_features(ack, cohort=cohort, engine=engine)
     chosen = found + [f for f in features if f.name not in found.names]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -17,24 +16,20 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from dallm.augment.cells import UNCERTAIN, Uncertain
 from dallm.augment.columns import column_names
-from dallm.cohort import Cohort
+from dallm.augment.number_columns import NumberColumns
+from dallm.augment.table_roles import TableRoles, with_targets
 from dallm.errors import CohortError, FeatureError, UserError, did_you_mean
 from dallm.features import Feature, FeatureSet, normalise_name
+from dallm.knowledge.conditions import PAPER_CONDITIONS
 
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
     from dallm.augment.augmented import Augmented
+    from dallm.cohort import Cohort
     from dallm.engines.base import Engine
     from dallm.knowledge.stores.base import KnowledgeStore
 
 _OUTPUTS = ("new", "all")
-_DEFAULT_CONDITIONS = (
-    "atelectasis",
-    "consolidation",
-    "enlarged cardiac silhouette",
-    "pleural effusion",
-    "pleural abnormality",
-)
 
 
 class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -170,7 +165,7 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             If a parameter, a column or the knowledge cannot be used; the message names it.
         """
         self._check_parameters()
-        cohort = self._cohort(self._table(X, reset=True))
+        cohort = self._roles().cohort(self._table(X, reset=True))
         self.engine_ = self._make_engine()
         self.features_, self.ack_ = self._discover(cohort)
         if not len(self.features_):
@@ -205,8 +200,8 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             If columns are missing, new or renamed since `fit`; the message lists them.
         """
         check_is_fitted(self, "features_")
-        augmented = self._fill(self._cohort(self._table(X, reset=False)))
-        values = self._numbers(augmented)
+        augmented = self._fill(self._roles().cohort(self._table(X, reset=False)))
+        values = self._numbers().of(augmented)
         if not isinstance(X, pd.DataFrame):
             return values
         return pd.DataFrame(values, index=X.index, columns=self.get_feature_names_out())
@@ -221,7 +216,7 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Augmented
         """
         check_is_fitted(self, "features_")
-        return self._fill(self._cohort(self._table(X, reset=False), by_id=True))
+        return self._fill(self._roles().cohort(self._table(X, reset=False), by_id=True))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
         """Return the names of the columns that `transform` gives.
@@ -237,17 +232,7 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "features_")
         _check_feature_names_in(self, input_features, generate_names=False)
-        names: list[str] = []
-        if self.output == "all":
-            names += list(self.numeric or {})
-            names += [f"{column}={value}" for column, values in self.categories_.items() for value in values]
-        for feature in self.features_:
-            column = self._columns[feature.name]
-            if feature.kind == "categorical":
-                names += [f"{column}={level}" for level in feature.levels or ()]
-            else:
-                names.append(column)
-        return np.asarray(names, dtype=object)
+        return np.asarray(self._numbers().names(), dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -309,30 +294,14 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 hints.append(f"Column {column!r} of the table given to fit is missing.{hint}")
         return "\n" + "\n".join(hints) if hints else ""
 
-    def _cohort(self, table: pd.DataFrame, *, by_id: bool = False) -> Cohort:
-        """Give the table's columns their roles.
-
-        For `transform` cases go by position: its output does not name them, and a table of a resampling may
-        hold a case twice.
-        """
-        key = self.id
-        if key is not None and key not in table.columns:
-            raise CohortError(f"id: the table has no column {key!r}.{did_you_mean(key, table.columns)}")
-        if not by_id or key is None:
-            usable = by_id and table.index.is_unique and table.index.nlevels == 1 and not table.index.hasnans
-            ids: Any = table.index.to_numpy() if usable else np.arange(len(table))
-            if key is None:
-                named = table.index.name if usable else None
-                key = named if isinstance(named, str) and named not in table.columns else _free_name(table)
-            table = table.assign(**{key: ids})
-        return Cohort(
-            table,
-            id=key,
+    def _roles(self) -> TableRoles:
+        return TableRoles(
+            id=self.id,
             group=self.group,
             report=self.report,
             numeric=self.numeric,
             categorical=self.categorical,
-            data_use=self.data_use,  # targets get no role, so that no engine sees them, whatever they hold
+            data_use=self.data_use,
         )
 
     def _make_engine(self) -> Engine:
@@ -349,45 +318,24 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         from dallm.augment.discover import discover_features
 
         ack = self.ack if self.ack is not None else self._ask()
-        found = discover_features(ack, cohort=self._with_targets(cohort), engine=self.engine_)
+        found = discover_features(ack, cohort=with_targets(cohort, self._target_names()), engine=self.engine_)
         # `restates` names a condition here: what restates a target is left out by discover_features already
         new = [replace(f, restates=None) for f in found if self._target_names() or f.restates is None]
         return given + [feature for feature in new if feature.name not in given.names], ack
 
     def _ask(self) -> Ack:
         from dallm.ack.build import build_ack
-        from dallm.knowledge.ingest import ingest
-        from dallm.knowledge.sources.primer import Primer
+        from dallm.knowledge.primer_store import primer_store
         from dallm.knowledge.stores.open import open_store
 
-        conditions = list(_DEFAULT_CONDITIONS if self.conditions is None else self.conditions)
+        conditions = list(PAPER_CONDITIONS if self.conditions is None else self.conditions)
         if self.store is not None and not isinstance(self.store, (str, Path)):
             return build_ack(self.store, conditions, engine=self.engine_)
         if self.store is not None:
             with closing(open_store(self.store, read_only=True)) as store:
                 return build_ack(store, conditions, engine=self.engine_)
-        with (
-            tempfile.TemporaryDirectory(prefix="dallm-") as folder,
-            # by words only: for the primer that proposes the same features, without loading an encoder
-            closing(open_store(Path(folder) / "primer.dallm", encoder=None)) as store,
-        ):
-            ingest(store, [Primer()], conditions)
+        with primer_store(conditions) as store:
             return build_ack(store, conditions, engine=self.engine_)
-
-    def _with_targets(self, cohort: Cohort) -> Cohort:
-        """Name the targets, without their values: discovery reads names only."""
-        targets = self._target_names()
-        empty = {target: pd.array([pd.NA] * len(cohort), dtype="boolean") for target in targets}
-        return Cohort(
-            cohort.frame.assign(**empty),
-            id=cohort.id,
-            group=cohort.group,
-            report=cohort.report,
-            numeric=cohort.numeric,
-            categorical=cohort.categorical,
-            targets=targets,
-            data_use=cohort.data_use,
-        )
 
     def _target_names(self) -> list[str]:
         return [self.targets] if isinstance(self.targets, str) else list(self.targets)
@@ -410,39 +358,6 @@ class FeatureAugmenter(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             cohort, self.features_, ack=self.ack_, engine=self.engine_, uncertain=self.uncertain
         )
 
-    def _numbers(self, augmented: Augmented) -> np.ndarray[Any, Any]:
-        columns: list[np.ndarray[Any, Any]] = []
-        if self.output == "all":
-            measured = augmented.cohort.measured()
-            columns += [_floats(measured[column]) for column in self.numeric or {}]
-            for column, values in self.categories_.items():
-                columns += _one_hot(measured[column], values)
-        for feature in self.features_:
-            filled = augmented.frame[self._columns[feature.name]]
-            if feature.kind == "categorical":
-                columns += _one_hot(filled, feature.levels or ())
-            elif feature.kind == "ordinal":
-                codes = filled.cat.codes.to_numpy(dtype=float)
-                columns.append(np.where(codes < 0, np.nan, codes))
-            else:
-                columns.append(_floats(filled))
-        return np.column_stack(columns)
-
-
-def _free_name(table: pd.DataFrame) -> str:
-    name = "case"
-    while name in table.columns:
-        name += "_"
-    return name
-
-
-def _floats(values: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    return values.to_numpy(dtype=float, na_value=np.nan)
-
-
-def _one_hot(values: pd.Series[Any], levels: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-    """One column per level; NaN in all of them where the value is missing, 0 where it is none of them."""
-    missing = values.isna().to_numpy()
-    return [
-        np.where(missing, np.nan, (values == level).fillna(False).to_numpy(dtype=float)) for level in levels
-    ]
+    def _numbers(self) -> NumberColumns:
+        measured = tuple(self.numeric or {}) if self.output == "all" else ()
+        return NumberColumns(self.features_, self._columns, measured, self.categories_)

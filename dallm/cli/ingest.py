@@ -90,7 +90,7 @@ def ingest(
     NEO4J_DATABASE, so that they stand in no list of processes.
     """
     import dallm
-    from dallm.cli.run import PAPER_CONDITIONS
+    from dallm.knowledge.conditions import PAPER_CONDITIONS
 
     if pages not in ("first", "page"):
         raise UserError(f"--hits is first or page; got {pages!r}.")

@@ -18,6 +18,7 @@ from dallm.cli.screen import notice, say, step, wants_progress
 from dallm.cli.stores import check_there, open_given, place_of
 from dallm.cli.summary import show_counts, show_files
 from dallm.errors import FeatureError, UserError, did_you_mean
+from dallm.knowledge.conditions import PAPER_CONDITIONS
 
 if TYPE_CHECKING:
     from dallm.ack.ack import Ack
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
     from dallm.knowledge.stores.base import KnowledgeStore
     from dallm.lexicon import Lexicon
 
-PAPER_CONDITIONS = (
-    "atelectasis",
-    "consolidation",
-    "enlarged cardiac silhouette",
-    "pleural effusion",
-    "pleural abnormality",
-)
 UNCERTAIN: tuple[Uncertain, ...] = ("missing", "present", "absent")
 
 

@@ -99,6 +99,6 @@ def discover(
 
 
 def _conditions(given: list[str] | None) -> list[str]:
-    from dallm.cli.run import PAPER_CONDITIONS
+    from dallm.knowledge.conditions import PAPER_CONDITIONS
 
     return list(given or PAPER_CONDITIONS)

@@ -11,6 +11,15 @@ from functools import lru_cache
 from dallm.errors import UserError
 from dallm.resources import data_path
 
+PAPER_CONDITIONS = (
+    "atelectasis",
+    "consolidation",
+    "enlarged cardiac silhouette",
+    "pleural effusion",
+    "pleural abnormality",
+)
+"""The five conditions of the DALL-M paper: what is asked about where nobody says."""
+
 _OPENING = 400  # characters: what a text says first is what it is about
 _OFTEN = 3
 

@@ -6,17 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dallm.errors import ReaderError, did_you_mean
+from dallm.knowledge.conditions import PAPER_CONDITIONS
 from dallm.readers import chexpert, reflacx
 from dallm.readers.mimic_files import MimicFiles
 
-PAPER_TARGETS = (
-    "atelectasis",
-    "consolidation",
-    "enlarged cardiac silhouette",
-    "pleural effusion",
-    "pleural abnormality",
-)
-"""The five conditions of the paper."""
+PAPER_TARGETS = PAPER_CONDITIONS
 
 STANDARD_TARGETS = (*PAPER_TARGETS, "pulmonary edema")
 """The paper's five, and pulmonary edema, which stands in the authors' files in place of effusion."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dallm.knowledge.conditions import PAPER_CONDITIONS
 from dallm.resources import data_path
 from dallm.synthetic.phrases import Bank
 from dallm.synthetic.vitals import VITALS, make_vitals
@@ -28,13 +29,7 @@ MOST_VISITS = 6
 # What a report intends to say of a feature, and how a finding moved since the visit before.
 SILENT, PRESENT, POSSIBLE, PROBABLE, NEGATED, RESOLVED = range(6)
 NO_PRIOR, NEW, SAME, WORSE, BETTER = range(5)
-TARGETS = (
-    "atelectasis",
-    "consolidation",
-    "enlarged cardiac silhouette",
-    "pleural effusion",
-    "pleural abnormality",
-)
+TARGETS = PAPER_CONDITIONS
 
 _VISITS = (0.48, 0.22, 0.13, 0.08, 0.05, 0.04)  # chance of 1, 2, ... 6 studies
 _FOLLOW_UP = 0.5  # chance that the next study belongs to the same episode
