@@ -54,6 +54,10 @@ class BudgetError(EngineError):
     """A run would cost more than was allowed, or its cost cannot be known."""
 
 
+class BatchPendingError(EngineError):
+    """Answers of a batch are not there yet; nothing is wrong, and the same call collects them later."""
+
+
 class OutputError(DallmError, OSError):
     """A result cannot be written where it was asked for."""
 

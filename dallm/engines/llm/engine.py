@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dallm.egress import refuse_patient_text
 from dallm.engines.base import Case, CaseAnswer, KnowledgeAnswer
+from dallm.engines.llm.batch.making import batch_filling, check_batch
 from dallm.engines.llm.budget import Budget
 from dallm.engines.llm.cache.store import AnswerCache
 from dallm.engines.llm.filling import Filling
@@ -65,7 +66,7 @@ class LLMEngine:
         Prices of your own, per million tokens; by default the file that ``DALLM_PRICES`` names.
     ledger : Ledger, path or None
         Where calls are written down; by default beside the cache.
-    temperature, max_output_tokens, layout, mode, infer, knowledge, context_tokens, prompts
+    temperature, max_output_tokens, layout, mode, batch_wait_s, infer, knowledge, context_tokens, prompts
         See :class:`dallm.engines.llm.settings.Settings`.
     allow_egress : str, collection or mapping of str, optional
         Hosts that a credentialed cohort's text may be sent to; see ``docs/patient_text.md``.
@@ -105,6 +106,7 @@ class LLMEngine:
         max_output_tokens: int | None = None,
         layout: Literal["per_case", "as_published"] = "per_case",
         mode: Literal["live", "batch"] = "live",
+        batch_wait_s: float = 60.0,
         infer: bool = False,
         knowledge: bool = True,
         context_tokens: int = 100_000,
@@ -120,6 +122,7 @@ class LLMEngine:
             max_output_tokens=max_output_tokens,
             layout=layout,
             mode=mode,
+            batch_wait_s=batch_wait_s,
             infer=infer,
             knowledge=knowledge,
             context_tokens=context_tokens,
@@ -140,6 +143,9 @@ class LLMEngine:
             raise UserError("show_labels reproduces the published layout only: layout='as_published'.")
         self.show_labels = show_labels
         self._cohort: Any = None
+        self._reserved: dict[str, Any] = {}  # what batches under way may cost; copies share it
+        if mode == "batch":
+            check_batch(self.client, self.cache)
         self._guarded: list[Gateway] = []  # one for patients' text, made when first needed; copies share it
 
     def __repr__(self) -> str:
@@ -199,7 +205,8 @@ class LLMEngine:
         if self._cohort is None:
             return self.for_cohort(_Unknown()).fill(cases, features, knowledge)
         self._check_egress(self._cohort)
-        return self._filling(features, knowledge).run(cases)
+        filling = self._batch_filling if self.settings.mode == "batch" else self._filling
+        return filling(features, knowledge).run(cases)
 
     def forecast(
         self,
@@ -238,9 +245,22 @@ class LLMEngine:
         )
 
     def _filling(self, features: Sequence[Feature], knowledge: Ack | None) -> Filling:
+        return Filling(self._gateway, self._planner(features, knowledge), self.cache, self.model_key)
+
+    def _batch_filling(self, features: Sequence[Feature], knowledge: Ack | None) -> Filling:
+        return batch_filling(
+            self._gateway,
+            self._planner(features, knowledge),
+            self.cache,
+            self.model_key,
+            reserved=self._reserved,
+            wait_s=self.settings.batch_wait_s,
+        )
+
+    def _planner(self, features: Sequence[Feature], knowledge: Ack | None) -> Planner:
         # who bills the schema resolves its references; other servers may not
         billed = any(_OPENAI in address for address in self.client.endpoints)
-        planner = Planner(
+        return Planner(
             self.settings,
             self.client.model,
             self.model_key,
@@ -249,7 +269,6 @@ class LLMEngine:
             shared_schema=billed,
             labels=self._labels(),
         )
-        return Filling(self._gateway, planner, self.cache, self.model_key)
 
     def close(self) -> None:
         """Close the connections and the cache."""

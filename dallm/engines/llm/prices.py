@@ -60,6 +60,19 @@ class Price(NamedTuple):
         """Whether nothing is charged."""
         return not (self.read or self.cached or self.written)
 
+    def in_batch(self) -> Price:
+        """Return the price of the same by the batch interface.
+
+        Examples
+        --------
+        >>> Price(2.0, 0.5, 8.0, batch=0.5).in_batch().written
+        4.0
+        """
+        share = self.batch
+        return self._replace(
+            read=self.read * share, cached=self.cached * share, written=self.written * share, batch=1.0
+        )
+
     def cost(self, usage: Usage) -> float:
         """Return what a call cost, in the price's currency."""
         cached = min(usage.cached, usage.read)

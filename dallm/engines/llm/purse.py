@@ -54,6 +54,8 @@ class ModelPurse:
         As the price table names it.
     price : Price or None
     budget : Budget or None
+    first_alone : bool, default=True
+        Whether the first call goes alone, to show how the server counts.
 
     Raises
     ------
@@ -61,14 +63,16 @@ class ModelPurse:
         If the budget bounds money and the price is not known.
     """
 
-    def __init__(self, model: str, price: Price | None, budget: Budget | None = None) -> None:
+    def __init__(
+        self, model: str, price: Price | None, budget: Budget | None = None, *, first_alone: bool = True
+    ) -> None:
         if budget is not None:
             budget.begin(model, price)
         self.model, self.price, self.budget = model, price, budget
         self._lock = threading.Lock()
         self._shapes: dict[int, tuple[Any, tuple[int, int]]] = {}
         self._open: set[int] = set()
-        self._seen = False
+        self._seen = not first_alone
         self._read, self._written = 1.0, 1.0  # reported tokens per estimated one; per one allowed: the most
 
     def __getstate__(self) -> dict[str, Any]:
@@ -80,6 +84,11 @@ class ModelPurse:
 
     def __deepcopy__(self, memo: object) -> ModelPurse:
         return ModelPurse(self.model, self.price, self.budget)
+
+    def in_batch(self) -> ModelPurse:
+        """Return what counts requests of the batch interface, at its prices, within the same budget."""
+        price = self.price.in_batch() if self.price is not None else None
+        return ModelPurse(self.model, price, self.budget, first_alone=False)
 
     def limited(self, request: Request) -> Request:
         """Return the request as it is sent: with a bound on its answer, where the budget needs one."""

@@ -27,6 +27,10 @@ class Settings:
         Per call; by default what the model allows.
     layout : {"per_case", "as_published"}
         One call per case, or one per case and lesion as in the paper.
+    mode : {"live", "batch"}
+        Call by call, or by the server's batch interface (``docs/batch.md``); the answers count for both.
+    batch_wait_s : float
+        How long one call in batch mode waits for answers before it says to come back.
     infer : bool
         Whether a value that the record does not state may be given, marked ``inferred``.
     knowledge : bool
@@ -41,14 +45,13 @@ class Settings:
     max_output_tokens: int | None = None
     layout: Layout = "per_case"
     mode: Literal["live", "batch"] = "live"
+    batch_wait_s: float = 60.0
     infer: bool = False
     knowledge: bool = True
     context_tokens: int = 100_000
     prompts: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.mode == "batch":
-            raise UserError("mode='batch' is not there yet; mode='live' asks call by call.")
         for name, value, known in (("layout", self.layout, LAYOUTS), ("mode", self.mode, MODES)):
             if value not in known:
                 raise UserError(
@@ -58,6 +61,9 @@ class Settings:
             given = getattr(self, name)
             if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < least):
                 raise UserError(f"{name} must be a whole number of at least {least}, got {given!r}.")
+        wait = self.batch_wait_s
+        if isinstance(wait, bool) or not isinstance(wait, int | float) or not wait >= 0:
+            raise UserError(f"batch_wait_s must be a number of seconds of at least 0, got {wait!r}.")
         warm = self.temperature
         if warm is not None and (isinstance(warm, bool) or not 0 <= float(warm) <= 2):
             raise UserError(f"temperature must lie between 0 and 2, got {warm!r}.")

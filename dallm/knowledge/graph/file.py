@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dallm.errors import OutputError, StoreError
-from dallm.files import replacing
+from dallm.files import replacing, try_lock
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -166,7 +166,7 @@ class GraphFile:
         except OSError as error:
             raise StoreError(f"The store {str(self.path)!r} cannot be written: {error.strerror}.") from error
         try:
-            if _try_lock(file) and os.fstat(file.fileno()).st_ino == self._lock.stat().st_ino:
+            if try_lock(file) and os.fstat(file.fileno()).st_ino == self._lock.stat().st_ino:
                 return file
         except FileNotFoundError:
             pass  # its last owner removed it as we locked it: ours is a lock on nothing
@@ -241,18 +241,3 @@ def _lines(graph: nx.MultiDiGraph, generation: int) -> Iterator[str]:
     for n, (start, end, key, held) in enumerate(graph.edges(keys=True, data=True)):
         yield f"{',' if n else ''}\n{text({'source': start, 'target': end, 'key': key, **held})}"
     yield "\n]}\n"
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another holds it
-        return False
-    return True

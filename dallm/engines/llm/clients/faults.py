@@ -129,7 +129,7 @@ def of_transport(error: BaseException) -> CallError:
     error : BaseException
         An exception of an HTTP client, or one that such an exception caused.
     """
-    chain = list(_causes(error))
+    chain = list(causes(error))
     names = [type(link).__name__ for link in chain]
     told = next((str(link) for link in reversed(chain) if str(link)), names[-1])[:_SHOWN]
     if any(
@@ -141,7 +141,8 @@ def of_transport(error: BaseException) -> CallError:
     return CallError("cut_off", f"the connection broke off ({told})")
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it."""
     link: BaseException | None = error
     for _ in range(8):
         if link is None:
