@@ -73,6 +73,7 @@ class Filling:
         for unit in too_long:
             pending.settle(unit, self._in_parts(unit))
             yield from pending.ready()
+        yield from pending.ready()  # those that were settled without a call, behind the last one
 
     def _known_too_long(self, units: Sequence[Unit]) -> list[Unit]:
         """The units that an earlier run found too long: they are not asked in one piece again."""
@@ -156,7 +157,8 @@ class Filling:
         records = self.planner.records(cells, request_sha256)
         if cache.cache_text:
             return records
-        alike = {id(record): wordless(record, unit.case) for record in records.values()}
+        alike = {id(record): record for record in records.values()}
+        alike = {key: wordless(record, unit.case) for key, record in alike.items()}
         return {digest: alike[id(record)] for digest, record in records.items()}
 
     def _drafts(self, outcome: Outcome[Cells]) -> dict[str, Draft]:

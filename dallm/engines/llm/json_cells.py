@@ -9,7 +9,6 @@ from dallm.engines.llm.cell_answer import BASES, Basis, CellAnswer
 from dallm.engines.llm.stated import NotAValueError, value_of
 from dallm.features import Feature, normalise_name
 
-_UNSTATED = CellAnswer(None)  # one object: most cells are this, and what is made of it is made once
 _BASES: dict[str, Basis] = {basis: basis for basis in BASES}
 
 
@@ -36,6 +35,7 @@ def cells_of(
     taken = _by_feature(given, features)
     strangers = [key for key in given if key not in taken.values()] if len(given) > len(taken) else []
     again = {normalise_name(key) for key in strangers}
+    alike: dict[CellAnswer, CellAnswer] = {}  # most cells say nothing: they are one object, handled once
     for feature in features:
         key = taken.get(feature.name)
         if key is None:
@@ -44,7 +44,8 @@ def cells_of(
             faults[feature.name] = "stands there twice under names that mean the same"
             continue
         try:
-            cells[feature.name] = _cell(feature, given[key])
+            cell = _cell(feature, given[key])
+            cells[feature.name] = alike.setdefault(cell, cell) if cell.value is None else cell
         except NotAValueError as error:
             faults[feature.name] = str(error)
     return cells, faults, strangers
@@ -66,7 +67,7 @@ def _by_feature(given: Mapping[str, Any], features: Sequence[Feature]) -> dict[s
 def _cell(feature: Feature, given: Any) -> CellAnswer:
     if not isinstance(given, dict):
         if given is None:
-            return _UNSTATED
+            return CellAnswer(None)
         raise NotAValueError("has a value without quote and basis")
     if "value" not in given:
         raise NotAValueError("has no value")
@@ -84,6 +85,4 @@ def _cell(feature: Feature, given: Any) -> CellAnswer:
         if value is not None and (basis is not None or not quote):
             raise NotAValueError("has no basis")
         known = "neither" if value is None else "report"
-    if value is None and known == "neither" and not (quote or field or rationale):
-        return _UNSTATED
     return CellAnswer(value, quote or None, field or None, rationale or "", known)

@@ -169,7 +169,7 @@ def _is_cut_off(text: str, error: JSONDecodeError) -> bool:
 
 
 def _check_characters(text: str, value: dict[str, Any]) -> None:
-    if _HALF_SURROGATE.search(text) is None:
+    if ("\\u" not in text and text.isascii()) or _HALF_SURROGATE.search(text) is None:
         return
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")

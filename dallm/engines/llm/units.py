@@ -135,10 +135,10 @@ class Planner:
 
     def records(self, cells: Mapping[str, CellAnswer], request_sha256: str) -> dict[str, dict[str, Any]]:
         """Return cells as the cache keeps them, by the feature's digest."""
-        alike = {
-            id(cell): {**dict(zip(_FIELDS, cell, strict=True)), "request": request_sha256}
-            for cell in cells.values()
-        }
+        alike: dict[int, dict[str, Any]] = {}  # cells that are one object become one record
+        for cell in cells.values():
+            if id(cell) not in alike:
+                alike[id(cell)] = {**dict(zip(_FIELDS, cell, strict=True)), "request": request_sha256}
         return {self.digests[name]: alike[id(cell)] for name, cell in cells.items()}
 
     def drafts(self, unit: Unit, cells: Mapping[str, CellAnswer], request_sha256: str) -> dict[str, Draft]:

@@ -179,8 +179,9 @@ class AnswerCache:
                 f"select context, answer, body from cells where context in ({marks}) order by id", part
             ):
                 records = unpacked(body)
-                alike = {id(record): Held(record, answer) for record in records.values()}
-                held = {feature: alike[id(record)] for feature, record in records.items()}
+                alike = {id(record): record for record in records.values()}
+                given = {key: Held(record, answer) for key, record in alike.items()}
+                held = {feature: given[id(record)] for feature, record in records.items()}
                 found[context] = {**found[context], **held} if context in found else held
         return found
 

@@ -74,7 +74,7 @@ class OpenAIChat:
         self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1").rstrip(
             "/"
         )
-        _host_of(self.base_url)
+        self._new_names = _host_of(self.base_url).endswith("openai.com")  # of the parameters
         self.endpoints = (self.base_url,)
         self._shown = faults.without_user(self.base_url)
         self.timeout_s = timeout_s
@@ -135,7 +135,7 @@ class OpenAIChat:
         if not self._at_exit:
             background_loop().at_exit(self.close)
             self._at_exit = True
-        body = body_of(request, self._left_out, new_names=self._new_names())
+        body = body_of(request, self._left_out, new_names=self._new_names)
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -222,9 +222,6 @@ class OpenAIChat:
         if not text and _host_of(self.base_url).endswith("openai.com"):
             raise EngineError(f"{self.base_url} asks for a key: set the environment variable OPENAI_API_KEY.")
         return text or "none"
-
-    def _new_names(self) -> bool:
-        return _host_of(self.base_url).endswith("openai.com")
 
 
 async def _post(client: AsyncOpenAI, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
