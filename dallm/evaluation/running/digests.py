@@ -73,16 +73,18 @@ def _add_values(total: Any, column: pd.Series[Any]) -> None:
         total.update(pd.util.hash_pandas_object(texts, index=False).to_numpy())
 
 
-def model_digest(model: Model, device: str) -> str | None:
+def model_digest(model: Model) -> str | None:
     """Return a digest of a model's class, parameters and source; None where it has no stable one."""
     import joblib
 
-    estimator = model.build(0, device)
+    estimator = model.build(0, model.device)
     try:
         settings = joblib.hash(estimator)
     except Exception:  # of any type: it comes from pickling what a user gave
         return None
-    return hashlib.sha256(f"{model.name}\x1f{settings}\x1f{_source_of(estimator)}".encode()).hexdigest()
+    return hashlib.sha256(
+        f"{model.name}\x1f{model.device}\x1f{settings}\x1f{_source_of(estimator)}".encode()
+    ).hexdigest()
 
 
 def _source_of(estimator: Any) -> str:
@@ -114,7 +116,6 @@ class Keys:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
         self._sets = {name: table_digest(frame) for name, frame in plan.inputs.sets.items()}
         self._targets = {
             str(name): table_digest(plan.inputs.targets[[name]]) for name in plan.inputs.targets.columns
@@ -122,14 +123,14 @@ class Keys:
         self._patients = hashlib.sha256(plan.patients.tobytes()).hexdigest()
         self._models: dict[str, str | None] = {}
         self._splits: dict[int, str] = {}
-        asked = (plan.seed, plan.device, plan.operating_point, repr(plan.importances))
+        asked = (plan.seed, plan.operating_point, repr(plan.importances))
         self._settings = repr((asked, sorted(versions().items())))
 
     def of(self, task: Task) -> str | None:
         """Return the key of a fit."""
         name, split = task.model.name, task.split
         if name not in self._models:
-            self._models[name] = model_digest(task.model, self._plan.device)
+            self._models[name] = model_digest(task.model)
         model = self._models[name]
         if model is None:
             return None

@@ -51,7 +51,7 @@ def _fit(plan: Plan, task: Task, notes: list[str]) -> tuple[NDArray[np.float64],
     patients = plan.patients[split.train]
 
     def fit(part: pd.DataFrame, rows: NDArray[np.intp] | slice = slice(None)) -> Any:
-        model = task.model.build(seed, plan.device)
+        model = task.model.build(seed, task.model.device)
         return fit_model(model, part, truth[rows], patients[rows])
 
     train = frame.iloc[split.train]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
@@ -23,19 +24,27 @@ def fresh_results(plan: Plan, numbers: Sequence[int], workers: int) -> Iterator[
     in a notebook or script do, too.
     """
     import joblib
-    from joblib.externals import cloudpickle
 
+    cloudpickle = _by_value()
     with tempfile.TemporaryDirectory(prefix="dallm-") as folder:
         path = str(Path(folder) / "plan")
         models = cloudpickle.dumps([task.model for task in plan.tasks])
         joblib.dump((plan.inputs, plan.patients, [_bare(task) for task in plan.tasks]), path + ".data")
-        rest = (plan.seed, plan.device, plan.operating_point, plan.importances)
+        rest = (plan.seed, plan.operating_point, plan.importances)
         Path(path + ".models").write_bytes(cloudpickle.dumps((models, rest)))
         with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
             parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
             # closing the generator ends what is under way
             with closing(parallel(joblib.delayed(_work)(path, number) for number in numbers)) as given:
                 yield from given
+
+
+def _by_value() -> Any:
+    """Return cloudpickle, which joblib needs from 1.6 on and carries inside itself before."""
+    try:
+        return importlib.import_module("cloudpickle")
+    except ImportError:
+        return importlib.import_module("joblib.externals.cloudpickle")
 
 
 def _bare(task: Any) -> tuple[int, str, Any]:
@@ -59,10 +68,10 @@ def _plan(path: str) -> Plan:
     global _loaded
     if _loaded is None or _loaded[0] != path:
         import joblib
-        from joblib.externals import cloudpickle
 
         from dallm.evaluation.running.tasks import Plan, Task
 
+        cloudpickle = _by_value()
         inputs, patients, bare = joblib.load(path + ".data", mmap_mode="r")
         packed, rest = cloudpickle.loads(Path(path + ".models").read_bytes())
         models = cloudpickle.loads(packed)

@@ -48,7 +48,6 @@ def run_fits(
     models: Mapping[str, Model],
     *,
     seed: int,
-    device: str = "auto",
     n_jobs: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     progress: bool = False,
@@ -66,7 +65,6 @@ def run_fits(
     splits : sequence of Split
     models : mapping of str to ModelSpec
     seed : int
-    device : {"auto", "cpu", "cuda"}, default="auto"
     n_jobs : int, optional
         Fits at once; all cores without it, -2 for all but one. For tables of 300,000 rows and more fewer run
         at once where memory would exceed four times the table. Fits on a GPU run one after the other.
@@ -91,7 +89,7 @@ def run_fits(
     """
     tasks = all_tasks(inputs, splits, models)
     point = check_criterion(operating_point)
-    plan = Plan(inputs, patient_codes(inputs), tasks, seed, device, point, importances)
+    plan = Plan(inputs, patient_codes(inputs), tasks, seed, point, importances)
     done: dict[int, Fitted] = {}
     if folder is None:
         with closing(_run(plan, tasks, len(tasks), n_jobs, progress)) as results:
@@ -157,7 +155,7 @@ def _results(plan: Plan, tasks: list[Task], workers: int) -> Generator[tuple[int
         yield from ((task.number, work(task.number)) for task in here)
         return
     for task in {t.model.name: t for t in others}.values():
-        task.model.build(0, plan.device)  # loads its library once, before the processes part
+        task.model.build(0, task.model.device)  # loads its library once, before the processes part
     with ForkPool(work, min(workers, len(numbers))) as pool:
         try:
             yield from pool.results(numbers, [task.number for task in here])
@@ -176,7 +174,7 @@ def _quick(plan: Plan, task: Task, started: float) -> bool:
 
 
 def _on_gpu(model: Model) -> bool:
-    return str(getattr(model, "device", "cpu")).startswith("cuda")
+    return model.device.startswith("cuda")
 
 
 def _as_error(task: Task, failure: Failure) -> DallmError:

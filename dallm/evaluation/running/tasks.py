@@ -25,6 +25,10 @@ class Model(Protocol):
     name : str
     deep : bool
         Whether one fit takes seconds rather than fractions of one.
+    device : str
+        ``cpu``, or ``cuda:0`` for what must not run in a forked process.
+    build : callable
+        ``build(seed, device)`` returns an unfitted classifier.
     """
 
     @property
@@ -32,6 +36,9 @@ class Model(Protocol):
 
     @property
     def deep(self) -> bool: ...
+
+    @property
+    def device(self) -> str: ...
 
     @property
     def build(self) -> Callable[[int, str], Any]: ...
@@ -85,7 +92,6 @@ class Plan:
     patients: NDArray[np.intp]
     tasks: Sequence[Task]
     seed: int
-    device: str
     operating_point: Criterion
     importances: Importances | None
 
