@@ -60,7 +60,7 @@ def truth_columns(frame: pd.DataFrame, features: Sequence[str] | None) -> dict[s
     UserError
         If a feature has no column.
     """
-    _refuse_doubles(frame, "The truth")
+    refuse_doubles(frame, "The truth")
     if features is None:
         found = {}
         for column in frame.columns:
@@ -139,7 +139,7 @@ def filled_values(
     UserError
         If rows or columns do not fit the truth, or values are no numbers.
     """
-    _refuse_doubles(frame, f"The filled table {name!r}")
+    refuse_doubles(frame, f"The filled table {name!r}")
     columns = filled_columns(frame, features)
     if columns:
         _check_rows(frame.index, index, name)
@@ -210,7 +210,7 @@ def _check_rows(rows: pd.Index[Any], index: pd.Index[Any], name: str) -> None:
     )
 
 
-def _refuse_doubles(frame: pd.DataFrame, what: str) -> None:
+def refuse_doubles(frame: pd.DataFrame, what: str) -> None:
     names = [str(column) for column in frame.columns]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:

@@ -118,6 +118,11 @@ def value_fidelity(
     names = list(chosen)
     notes: list[str] = []
     methods = {name: read_parts(parts, measured.index, names, name, notes) for name, parts in tables.items()}
+    notes += [
+        f"{name} equals the measured values in every row and column: is it the measured table itself?"
+        for name, columns in methods.items()
+        if _is_truth(measured, columns)
+    ]
     wanted = base.chosen_baselines(baselines, has_text=given.text is not None)
     task = base.FillTask(measured, given.groups, given.text, given.images, folds, seed, device, mmtf)
     for name in wanted:
@@ -163,6 +168,11 @@ def value_fidelity(
         for f, (unit, limit) in limits.items()
     ]
     return Fidelity(scores, acceptable_frame(rows), tuple(notes), settings)
+
+
+def _is_truth(measured: pd.DataFrame, columns: Mapping[str, pd.Series[float]]) -> bool:
+    pairs = [(measured[f].reindex(values.index), values) for f, values in columns.items()]
+    return all(bool((t.eq(v) | t.isna() & v.isna()).all()) for t, v in pairs)
 
 
 def _check_numbers(*, folds: int, n_bootstrap: int, confidence: float) -> None:

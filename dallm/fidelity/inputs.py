@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from dallm.errors import UserError
 from dallm.fidelity.acceptable import Acceptable, acceptable_for, unit_of
-from dallm.fidelity.columns import VITALS, filled_columns, filled_values, stem_of, truth_columns
+from dallm.fidelity.columns import (
+    VITALS,
+    filled_columns,
+    filled_values,
+    refuse_doubles,
+    stem_of,
+    truth_columns,
+)
 from dallm.vitals import known_vital
 
 if TYPE_CHECKING:
@@ -75,7 +82,7 @@ def report_texts(cohort: Cohort) -> list[str]:
     return ["\n".join(part for part in parts if part) for parts in zip(*fields, strict=True)]
 
 
-def _aligned(values: Any, index: pd.Index[Any], what: str) -> list[Any]:
+def _aligned(values: Any, index: pd.Index[Any], what: str) -> Sequence[Any]:
     """Return values in the order of the truth: a Series by its index, anything else by position."""
     if isinstance(values, pd.Series):
         missing = index.difference(values.index, sort=False)
@@ -83,12 +90,11 @@ def _aligned(values: Any, index: pd.Index[Any], what: str) -> list[Any]:
             raise UserError(f"{what} lacks row {missing.tolist()[0]!r} of the truth; index both alike.")
         if values.index.has_duplicates:
             raise UserError(f"{what} has a row twice; index it like the truth.")
-        found: list[Any] = values.reindex(index).tolist()
-        return found
-    values = list(values)
-    if len(values) != len(index):
-        raise UserError(f"{what} has {len(values):,} entries, the truth has {len(index):,} rows.")
-    return values
+        values = values.reindex(index).array
+    made = [*values]
+    if len(made) != len(index):
+        raise UserError(f"{what} has {len(made):,} entries, the truth has {len(index):,} rows.")
+    return made
 
 
 def _group_codes(groups: Any, index: pd.Index[Any]) -> NDArray[np.intp]:
@@ -156,8 +162,9 @@ def chosen_features(
         return {f: every[f] for f in _ordered(known or every)}
     said: set[str] = set()
     shared: set[str] = set()
-    for parts in tables.values():
+    for name, parts in tables.items():
         for part in parts:
+            refuse_doubles(part, f"The filled table {name!r}")
             for feature, column in filled_columns(part, every).items():
                 (said if stem_of(column)[1] == "filled" else shared).add(feature)
             if not said and not shared:
