@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from batch_server import BatchServer, batch_server, error_body
 from fault_cohort import FEATURES, KEY, cohort, faults_in, start
+from typer.testing import CliRunner
 
 import dallm
+from dallm.cli.app import app
 from dallm.engines.llm.batch import outbox
+from dallm.engines.llm.cache.store import AnswerCache
 from dallm.engines.llm.ledger import Ledger
-from dallm.errors import BatchPendingError, EngineError, UserError
+from dallm.errors import BatchPendingError, EgressError, EngineError, UserError
 
 pytest_plugins = ("llm_fixtures",)
 
@@ -242,3 +246,74 @@ def test__answers_fetched__nothing_of_them_stays_in_the_records(server, tmp_path
     for path in tmp_path.iterdir():
         assert b"Film number" not in path.read_bytes()
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test__credentialed_cohort__batch_filled__goes_to_private_addresses_only(server, tmp_path, monkeypatch):
+    frame = cohort(3).frame.reset_index()
+    roles = {"id": "case", "report": ["findings", "impression"], "targets": "label"}
+    own = dallm.Cohort(frame, **roles, data_use="credentialed")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nothing of it goes through a proxy
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    check(dallm.fill_values(own, FEATURES, engine=engine_at(server, tmp_path / "a")), 3)
+    assert not server.files
+    public = dallm.engine("openai:gpt-4o", api_key=KEY, cache=tmp_path / "b", mode="batch")
+    with pytest.raises(EgressError, match=r"api\.openai\.com"):
+        dallm.fill_values(own, FEATURES, engine=public)
+
+
+def test__forecast__batch__gives_its_price_and_its_date(server, tmp_path):
+    live = str(engine_at(server, tmp_path, mode="live").forecast(cohort(6), FEATURES))
+    batch = engine_at(server, tmp_path).forecast(cohort(6), FEATURES)
+    said = str(batch)
+    assert "list price of 20" in live
+    assert "list price of 20" in said
+    assert "for batches" in said
+    assert "within 24.0 h" in said
+    assert batch.cost is not None
+    assert batch.cost.high < 5.0
+    unknown = dallm.engine("openai:nobody", base_url="https://models.example.org/v1", cache=tmp_path)
+    told = str(unknown.forecast(cohort(6), FEATURES))
+    assert "unknown" in told
+    assert "USD" not in told
+
+
+def test__answer_refused_by_verification__is_kept_with_its_verdict(server, tmp_path):
+    made = server.reply
+
+    def lying(body):
+        status, said = made(body)
+        message = said["choices"][0]["message"]
+        answer = json.loads(message["content"])
+        cell = next(c for c in answer["features"].values() if isinstance(c["value"], bool))
+        cell["value"] = not cell["value"]
+        message["content"] = json.dumps(answer)
+        return status, said
+
+    server.reply = lying
+    result = filled(server, tmp_path, n=2)
+    assert (result.cells["status"] == "conflicting").sum() == 2
+    kept = list(AnswerCache(tmp_path).listed("answers"))
+    assert [row[-1] for row in kept] == ["1 conflicting", "1 conflicting"]
+    before = len(server.log)
+    again = filled(server, tmp_path, n=2)
+    assert (again.cells["status"] == "conflicting").sum() == 2
+    assert len(server.log) == before
+    assert [row[-1] for row in AnswerCache(tmp_path).listed("answers")] == ["1 conflicting"] * 2
+
+
+def test__command__batch_mode__says_when_to_come_back_then_collects(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    cohort(3).frame.reset_index().to_csv(tmp_path / "cases.csv", index=False)
+    dallm.FeatureSet(FEATURES).to_json(tmp_path / "features.json")
+    given = ["fill", str(tmp_path / "cases.csv"), "--id", "case", "--report", "findings"]
+    given += ["--report", "impression", "--data-use", "open", "--features", str(tmp_path / "features.json")]
+    given += ["--out", str(tmp_path / "out"), "--engine", "openai:gpt-4o", "--base-url", server.base_url]
+    given += ["--cache", str(tmp_path / "cache"), "--mode", "batch", "--batch-wait"]
+    server.polls = 10_000
+    first = CliRunner().invoke(app, [*given, "0"])
+    assert first.exit_code == 3, first.output
+    assert "Not yet" in first.output
+    server.polls = 0
+    second = CliRunner().invoke(app, [*given, "20"])
+    assert second.exit_code == 0, second.output
+    assert len(server.bodies) == 3

@@ -93,6 +93,24 @@ class EngineChoice:
             "--budget-calls", help="Calls that are never passed.", metavar="N", rich_help_panel=_MODEL
         ),
     ] = None
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode",
+            help="Fill call by call, or by the server's batch interface: come back later, for less money.",
+            metavar="live|batch",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "live"
+    batch_wait: Annotated[
+        float | None,
+        typer.Option(
+            "--batch-wait",
+            help="How long to wait for a batch before leaving it. Default: a minute.",
+            metavar="SECONDS",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -112,6 +130,8 @@ class EngineChoice:
             ("--budget-cost", self.budget_cost),
             ("--budget-tokens", self.budget_tokens),
             ("--budget-calls", self.budget_calls),
+            ("--mode", self.mode if self.mode != "live" else None),
+            ("--batch-wait", self.batch_wait),
             ("--dry-run", self.dry_run),
         )
         for option, value in given:
@@ -127,7 +147,7 @@ class EngineChoice:
         return self.name.strip().lower() != EXTRACTIVE
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the result; a budget does not."""
+        """Return what decides the result; a budget or the mode does not."""
         if not self.is_model:
             return {}
         return {"engine": self.name} | ({"base url": self.base_url} if self.base_url else {})
@@ -145,6 +165,10 @@ class EngineChoice:
             options["budget"] = Budget(**bounds)  # type: ignore[arg-type]  # whole numbers by their options
         if self.base_url is not None:
             options["base_url"] = self.base_url
+        if self.mode != "live":
+            options["mode"] = self.mode
+        if self.batch_wait is not None:
+            options["batch_wait_s"] = self.batch_wait
         if self.allow_egress:
             options["allow_egress"] = _agreements(self.allow_egress)
         return dallm.engine(self.name, **options)

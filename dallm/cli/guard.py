@@ -2,7 +2,7 @@
 
 0: done. 1: it could not be done (a full disk, a store that does not open, a fault of the program).
 2: the command or its input has to change first (an unknown option, a misspelled column, an empty file).
-130: interrupted.
+3: asked in a batch whose answers are not there yet; the same command collects them. 130: interrupted.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import typer
 from typer.core import TyperGroup
 
 from dallm.cli.screen import notice
-from dallm.errors import DallmError, UserError
+from dallm.errors import BatchPendingError, DallmError, UserError
 
 FAILED = 1
 WRONG_USE = 2
+PENDING = 3
 INTERRUPTED = 130
 _DEBUG = "dallm.debug"
 
@@ -57,6 +58,9 @@ class GuardedGroup(TyperGroup):
         except KeyboardInterrupt as error:
             notice("Interrupted. What is done is kept; the same command goes on from there.")
             raise typer.Exit(INTERRUPTED) from error
+        except BatchPendingError as error:
+            notice(f"Not yet: {error}")
+            raise typer.Exit(PENDING) from error
         except DallmError as error:
             notice(f"Error: {error}")
             raise typer.Exit(exit_code(error)) from error

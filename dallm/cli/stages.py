@@ -19,7 +19,7 @@ _StoreToOpen = Annotated[
     str,
     typer.Option("--store", help=f"Knowledge store: {ADDRESS_HELP}.", metavar="STORE", show_default=False),
 ]
-_Bounded = Without("allow_egress", "dry_run")  # no case is sent, and nothing is filled
+_Bounded = Without("allow_egress", "mode", "batch_wait", "dry_run")  # no case is sent, and nothing is filled
 _TableOnly = Without("mimic", "openi", "data_use", "encoding", "separator", "sheet", "limit")
 
 

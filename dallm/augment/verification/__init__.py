@@ -38,7 +38,8 @@ def verified(
     features : FeatureSet
     engine : Engine, optional
         Who answered. What the extractive engine says was read with the very rules of these checks, so of its
-        answers only places and ranges are looked at.
+        answers only places and ranges are looked at. An engine with a method ``judged`` is told what became
+        of each answer.
 
     Examples
     --------
@@ -61,8 +62,12 @@ def verified(
         return
     own = getattr(engine, "lexicon", None)
     verifier = Verifier(features, own if isinstance(own, Lexicon) else None)
+    judged = getattr(engine, "judged", None)
     for answer, case in pairs:
-        yield verifier.checked(case, answer)
+        checked = verifier.checked(case, answer)
+        if judged is not None:
+            judged(checked)
+        yield checked
 
 
 def _placed(answer: CaseAnswer, case: Case, features: dict[str, Feature]) -> CaseAnswer:

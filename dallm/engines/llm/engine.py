@@ -24,6 +24,7 @@ from dallm.engines.llm.prices import Prices
 from dallm.engines.llm.purse import purse_of
 from dallm.engines.llm.settings import Settings
 from dallm.engines.llm.units import Planner
+from dallm.engines.llm.verdicts import keep_verdict
 from dallm.engines.llm.wire import ChatClient
 from dallm.errors import UserError
 
@@ -42,7 +43,7 @@ _OPENAI = "api.openai.com"
 
 @dataclass(frozen=True)
 class _Unknown:
-    """Cases whose cohort nobody named: they are treated as the most careful cohort's."""
+    """Cases whose cohort nobody named are treated as the most careful cohort's."""
 
     data_use: str = "credentialed"
 
@@ -172,7 +173,7 @@ class LLMEngine:
         EgressError
             If the cohort is credentialed and the model is at a public address that is not allowed.
         """
-        self._check_egress(cohort)
+        refuse_patient_text(cohort, self.client, self.allow_egress)
         made = copy.copy(self)
         made._cohort = cohort
         if cohort.data_use != "open":
@@ -204,9 +205,14 @@ class LLMEngine:
         """
         if self._cohort is None:
             return self.for_cohort(_Unknown()).fill(cases, features, knowledge)
-        self._check_egress(self._cohort)
+        refuse_patient_text(self._cohort, self.client, self.allow_egress)
         filling = self._batch_filling if self.settings.mode == "batch" else self._filling
         return filling(features, knowledge).run(cases)
+
+    def judged(self, answer: CaseAnswer) -> None:
+        """Keep with an answer how many of its cells verification refused."""
+        if self.cache is not None:
+            keep_verdict(self.cache, self.model_key, answer)
 
     def forecast(
         self,
@@ -242,6 +248,7 @@ class LLMEngine:
             price=getattr(self.purse, "price", None),
             concurrency=self._gateway.max_concurrency,
             measure=measure,
+            batch=self.settings.mode == "batch",
         )
 
     def _filling(self, features: Sequence[Feature], knowledge: Ack | None) -> Filling:
@@ -291,6 +298,3 @@ class LLMEngine:
         from dallm.engines.llm.published import labels_of
 
         return labels_of(self._cohort)
-
-    def _check_egress(self, cohort: HasDataUse) -> None:
-        refuse_patient_text(cohort, self.client, self.allow_egress)

@@ -22,6 +22,7 @@ _CELL = (20, 90)  # tokens of a cell of an answer: nothing stated, a quote and a
 _AGAIN = 1.1  # calls per unit where one answer in ten has to be asked for once more
 _SPEED = (150.0, 25.0)  # tokens a second that a model writes
 _START_S = (0.3, 2.0)  # until its first word
+_DAY_S = 86_400.0  # in which a batch is answered
 _SPREAD = 0.3  # how far the mean of a few measured calls may lie from that of all
 
 
@@ -54,6 +55,8 @@ class Forecast:
         At `concurrency` calls at once.
     concurrency, measured : int
         Calls at once; calls that were made for the forecast, 0 where it rests on estimates alone.
+    batch : bool
+        Whether the batch interface is asked, whose price and time these are.
 
     Examples
     --------
@@ -79,18 +82,21 @@ prices= names: ["openai:m"] with in = ... and out = ..., each per million tokens
     seconds: Range
     concurrency: int
     measured: int = 0
+    batch: bool = False
 
     def __str__(self) -> str:
         held = f" ({self.held:,} more are in the cache)" if self.held else ""
         rests = f"from {self.measured} measured calls" if self.measured else "estimated; no call was made"
+        time = f"{_time(self.seconds.low)} to {_time(self.seconds.high)} at {self.concurrency} calls at once"
+        if self.batch:
+            time = f"within {_time(self.seconds.high)}, as the batch interface promises"
         return "\n".join(
             (
                 f"{self.model}: {self.calls:,} calls for {self.cases:,} cases{held}",
                 f"  tokens  {self.read} read (up to {self.cached.high:,.0f} from the prefix cache), "
                 f"{self.written} written",
                 f"  cost    {self._money()}",
-                f"  time    {_time(self.seconds.low)} to {_time(self.seconds.high)} at {self.concurrency} "
-                "calls at once",
+                f"  time    {time}",
                 f"  {rests}",
             )
         )
@@ -100,7 +106,8 @@ prices= names: ["openai:m"] with in = ... and out = ..., each per million tokens
             return f"unknown. {unknown_price(self.model)}"
         if self.price.free:
             return "none: the model runs on your own machine"
-        noted = f", list price of {self.price.as_of}" if self.price.as_of else ""
+        noted = f"list price of {self.price.as_of}" if self.price.as_of else "by the price that you gave"
+        noted = f", {noted}{' for batches' if self.batch else ''}"
         return f"{self.cost.low:,.2f} to {self.cost.high:,.2f} {self.price.currency}{noted}"
 
 
@@ -112,6 +119,7 @@ def forecast(
     price: Price | None,
     concurrency: int,
     measure: int = 0,
+    batch: bool = False,
 ) -> Forecast:
     """Say what filling will take; of a large cohort, some calls stand for all.
 
@@ -126,6 +134,8 @@ def forecast(
     concurrency : int
     measure : int, default=0
         Calls to be made for the forecast. They are paid; their answers are kept in the cache for the run.
+    batch : bool, default=False
+        Whether the run goes through the batch interface.
     """
     count = TokenCount()
     open_units, number, held = _open_units(filling, cases)
@@ -150,6 +160,8 @@ def forecast(
         written = Range(cells * _CELL[0], cells * _CELL[1])
         each = (written.low / max(1, calls), written.high / max(1, calls))
         one = Range(_START_S[0] + each[0] / _SPEED[0], _START_S[1] + each[1] / _SPEED[1])
+    if batch and price is not None:
+        price = price.in_batch()
     rounds = math.ceil(calls / concurrency)
     cost = None
     if price is not None:
@@ -165,9 +177,10 @@ def forecast(
         written,
         cost,
         price,
-        Range(rounds * one.low, rounds * one.high * _AGAIN),
+        Range(0.0, _DAY_S) if batch else Range(rounds * one.low, rounds * one.high * _AGAIN),
         concurrency,
         len(replies),
+        batch,
     )
 
 
