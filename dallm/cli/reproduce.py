@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dallm.cli import reproduce_table2
 from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.outputs import OutputFolder
 from dallm.cli.screen import notice, say, step, table, wants_progress
@@ -162,3 +163,6 @@ def _plain(value: Any) -> Any:
     import pandas as pd
 
     return "" if value is pd.NA else value
+
+
+reproduce.command("table2")(reproduce_table2.table2)

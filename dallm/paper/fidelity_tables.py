@@ -1,0 +1,234 @@
+"""Reads measured and filled tables from files of any of the usual layouts, and lines their rows up."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dallm.errors import ReaderError, UserError, did_you_mean
+from dallm.fidelity.columns import stem_of, truth_columns
+from dallm.fidelity.numbers import as_floats
+from dallm.readers.text_file import existing_file
+
+_ID_WORDS = ("case_id", "id", "dicom_id", "study_id", "stay_id", "reflacx_id", "case", "row", "index", "")
+_AGREEING = 0.99  # share of the measured values that a filled table repeats
+
+
+def read_frame(path: str | Path) -> pd.DataFrame:
+    """Read a CSV, TSV, Excel or Parquet file as it is; numbers become numbers.
+
+    Raises
+    ------
+    ReaderError
+        If the file is missing or cannot be read.
+    """
+    path = existing_file(path)
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+            if any(name is not None for name in frame.index.names):
+                frame = frame.reset_index()
+        elif suffix in (".xlsx", ".xlsm"):
+            frame = pd.read_excel(path, engine="openpyxl")
+        else:
+            frame = pd.read_csv(path, sep=_separator(path), encoding="utf-8-sig", low_memory=False)
+    except Exception as error:
+        # pandas passes on what its many engines raise; whatever it is, the file is what must be looked at
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ReaderError(f"{str(path)!r} is no readable table: {first}") from error
+    if frame.empty:
+        raise ReaderError(f"{str(path)!r} has no rows.")
+    frame.columns = pd.Index(["" if str(c).startswith("Unnamed:") else str(c).strip() for c in frame.columns])
+    return frame
+
+
+def _separator(path: Path) -> str:
+    if path.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    opened = pd.io.common.get_handle(path, "r", encoding="utf-8-sig", errors="replace", compression="infer")  # type: ignore[attr-defined]
+    with opened as handles:
+        header = next(iter(csv.reader([handles.handle.readline()])), [])
+    line = ",".join(header)
+    counts = {sign: line.count(sign) for sign in (",", ";", "\t", "|")}
+    return max(counts, key=lambda sign: counts[sign])
+
+
+def named_paths(items: Iterable[str]) -> dict[str, Path]:
+    """Read ``NAME=FILE`` or ``FILE``, whose name is then the file's.
+
+    Examples
+    --------
+    >>> sorted(named_paths(["GPT-4=out/a.csv", "gaussian_aug.csv"]))
+    ['GPT-4', 'gaussian_aug']
+    """
+    made: dict[str, Path] = {}
+    for item in items:
+        name, sign, path = item.partition("=")
+        if not sign or Path(item).exists():
+            name, path = Path(item).stem, item
+        if name in made:
+            raise UserError(f"Two filled tables are called {name!r}; name one as in --filled other={path}.")
+        made[name] = Path(path)
+    return made
+
+
+def line_up(
+    truth: pd.DataFrame, tables: Mapping[str, pd.DataFrame], *, id: str | None = None
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], list[str]]:
+    """Bring the rows of filled tables to those of the truth.
+
+    Rows belong together by a column of ids that both have; where there is none, by their order. Where a
+    filled table repeats the measured values, they have to agree.
+
+    Parameters
+    ----------
+    truth : DataFrame
+    tables : mapping of str to DataFrame
+    id : str, optional
+        The column of ids; by default found.
+
+    Returns
+    -------
+    truth, tables, notes
+        The tables on the positions of the truth's rows; what was done where it may be doubted.
+
+    Raises
+    ------
+    UserError
+        If rows cannot be brought together.
+    """
+    truth = truth.reset_index(drop=True)
+    notes: list[str] = []
+    return truth, {name: _lined_up(truth, table, id, name, notes) for name, table in tables.items()}, notes
+
+
+def _lined_up(
+    truth: pd.DataFrame, table: pd.DataFrame, id: str | None, name: str, notes: list[str]
+) -> pd.DataFrame:
+    table = table.reset_index(drop=True)
+    agreements: list[float] = []
+    for column in _id_columns(truth, table, id, name):
+        at = _positions(truth[column], table[column])
+        if at is not None:
+            agreements.append(_agreement(truth, table, at))
+            if agreements[-1] >= _AGREEING:
+                # a long table is read by its index then, and by no other column that looks like ids
+                return table.set_axis(pd.Index(at), axis=0).drop(columns=[c for c in table if _is_id(c)])
+        elif id is not None:
+            raise UserError(
+                f"Column {id!r} of {name!r} holds ids that the truth lacks; name another with --id."
+            )
+    if id is None and len(table) <= len(truth):
+        at = np.arange(len(table), dtype=np.intp)
+        agreements.append(_agreement(truth, table, at))
+        if agreements[-1] >= _AGREEING:
+            if len(table) < len(truth) and not _repeated(truth, table):
+                notes.append(
+                    f"{name} has {len(table):,} of {len(truth):,} rows and no ids: taken for the first ones."
+                )
+            return table
+    if agreements:
+        raise UserError(
+            f"The rows of {name!r} do not belong to those of the truth in this order: the measured values "
+            f"that it repeats agree in {max(agreements):.0%}. Name a column of ids with --id."
+        )
+    raise UserError(
+        f"{name!r} has {len(table):,} rows, the truth {len(truth):,}, and they share no column of ids; "
+        "name one with --id."
+    )
+
+
+def _id_columns(truth: pd.DataFrame, table: pd.DataFrame, id: str | None, name: str) -> list[str]:
+    if id is not None:
+        for what, frame in (("The truth", truth), (f"The filled table {name!r}", table)):
+            if id not in frame.columns:
+                raise UserError(f"{what} has no column {id!r}.{did_you_mean(id, frame.columns)}")
+        if truth[id].duplicated().any() or truth[id].isna().any():
+            raise UserError(f"Column {id!r} of the truth does not name each row once; name another.")
+        return [id]
+    shared = [c for c in truth.columns if c in table.columns and _is_id(c)]
+    shared = [c for c in shared if not truth[c].duplicated().any() and not truth[c].isna().any()]
+    ranks = {word: place for place, word in enumerate(_ID_WORDS)}
+    return sorted(shared, key=lambda c: ranks.get(c.lower(), len(ranks) - 1.5))
+
+
+def _is_id(column: object) -> bool:
+    lowered = str(column).lower()
+    return lowered in _ID_WORDS or lowered.endswith(("_id", " id", "path"))
+
+
+def _positions(ids: pd.Series[Any], given: pd.Series[Any]) -> NDArray[np.intp] | None:
+    """Return the row of the truth that each id names, or None where one names none."""
+    at = pd.Index(ids).get_indexer(pd.Index(given))
+    if (at < 0).any():
+        at = pd.Index(_as_text(ids)).get_indexer(pd.Index(_as_text(given)))
+    return None if (at < 0).any() else np.asarray(at, dtype=np.intp)
+
+
+def _as_text(ids: pd.Series[Any]) -> list[str]:
+    # 7, 7.0 and "7" are one id: a missing value elsewhere, or a spreadsheet, changes the type
+    return [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v).strip() for v in ids.tolist()]
+
+
+def _repeated(truth: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+    """Return the measured columns that a filled table repeats: called alike, beside a filled one."""
+    said = {stem_of(c)[0] for c in table.columns if stem_of(c)[1] == "filled"}
+    plain = {stem_of(c)[0]: c for c in table.columns if stem_of(c)[1] != "filled"}
+    columns = truth_columns(truth, None)
+    return {
+        column: plain[stem_of(column)[0]]
+        for column in columns.values()
+        if stem_of(column)[0] in plain and stem_of(column)[0] in said
+    }
+
+
+def _agreement(truth: pd.DataFrame, table: pd.DataFrame, at: NDArray[np.intp]) -> float:
+    """Return the share of repeated measured values that agree with the truth; 1 where none is repeated."""
+    same = total = 0
+    for column, own in _repeated(truth, table).items():
+        left = as_floats(truth[column], f"Column {column!r} of the truth").to_numpy()[at]
+        right = as_floats(table[own], f"Column {own!r}").to_numpy()
+        both = ~np.isnan(left) & ~np.isnan(right)
+        same += int(np.isclose(left[both], right[both], rtol=1e-4, atol=1e-6).sum())
+        total += int(both.sum())
+    return same / total if total else 1.0
+
+
+def truth_in(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the measured values that a filled table repeats, where no table of them is given.
+
+    Raises
+    ------
+    UserError
+        If no filled table repeats them.
+    """
+    for table in tables.values():
+        said = {stem_of(c)[0] for c in table.columns if stem_of(c)[1] == "filled"}
+        plain = {stem_of(c)[0] for c in table.columns if stem_of(c)[1] != "filled"}
+        if said and said <= plain:
+            return table
+    raise UserError("No filled table repeats the measured values beside the filled ones; give --truth FILE.")
+
+
+def patients_in(truth: pd.DataFrame, column: str | None = None) -> pd.Series[Any] | None:
+    """Return the patient of each row, from the named column or one that is called so.
+
+    Raises
+    ------
+    UserError
+        If the named column is not there.
+    """
+    if column is not None and column not in truth.columns:
+        raise UserError(f"The truth has no column {column!r}.{did_you_mean(column, truth.columns)}")
+    names = [column] if column is not None else ["subject_id", "patient_id", "patient", "subject"]
+    found = next((name for name in names if name in truth.columns), None)
+    if found is None or (column is None and truth[found].isna().any()):
+        return None
+    return truth[found]
