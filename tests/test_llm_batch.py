@@ -65,7 +65,7 @@ def test__answers_of_a_batch__asked_live__are_in_the_cache(server, tmp_path):
 
 def test__batch_not_there_yet__filled__says_so_and_the_same_call_collects(server, tmp_path):
     server.polls = 10_000
-    with pytest.raises(BatchPendingError, match=r"0 of 0 requests done.*same call collects.*within 24 h"):
+    with pytest.raises(BatchPendingError, match=r"0 of 6 requests done.*same call collects.*within 24 h"):
         filled(server, tmp_path, batch_wait_s=0)
     with pytest.raises(BatchPendingError):
         filled(server, tmp_path, batch_wait_s=0)
@@ -151,6 +151,21 @@ def test__server_that_answers_no_request__filled__fails_after_three_batches(serv
     result = filled(server, tmp_path, n=2)
     assert set(result.cells["status"]) == {"failed"}
     assert server.count("POST", "/v1/batches") == 3
+    assert not server.files
+
+
+def test__results_deleted_at_the_server__filled__are_asked_anew(server, tmp_path):
+    look, lost = server.look, []
+
+    def lose_results(made):
+        found = look(made)
+        if found["output_file_id"] and not lost:
+            lost.append(server.files.pop(found["output_file_id"]))
+        return found
+
+    server.look = lose_results
+    check(filled(server, tmp_path, n=2), 2)
+    assert len(server.bodies) == 4
     assert not server.files
 
 

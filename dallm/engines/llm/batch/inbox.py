@@ -67,7 +67,7 @@ class Inbox:
         for batch in self.records.batches(self.model_key, "submitted"):
             seen = self.service.status(batch.batch)
             if seen is not None and not seen.over:
-                self.with_server.append(seen)
+                self.with_server.append(seen._replace(requests=batch.requests))
                 continue
             over += 1
             if seen is not None and seen.status == "failed":

@@ -116,9 +116,9 @@ class BatchService:
         return None if found is None else _seen(found)
 
     def lines(self, file: str) -> Iterator[bytes]:
-        """Yield the lines of a file of results."""
+        """Yield the lines of a file of results; none where the server has deleted it."""
         content = self._content(
-            lambda client: client.files.with_raw_response.content(file), "the results", _FILE_S
+            lambda client: client.files.with_raw_response.content(file), "the results", _FILE_S, missing=True
         )
         for line in (content or b"").splitlines():
             if line.strip():
