@@ -1,18 +1,21 @@
 """How fast an evaluation's fits run: one after the other, in parallel, and with the libraries' own threads.
 
-    python benchmarks/evaluation_speed.py                          # one target, 5 folds, the paper's four models
+    python benchmarks/evaluation_speed.py                       # one target, 5 folds, the paper's four models
     python benchmarks/evaluation_speed.py --models decision_tree xgboost --cases 400
-    python benchmarks/evaluation_speed.py --full                   # 4 sets x 4 models x 50 folds x 5 targets
+    python benchmarks/evaluation_speed.py --full                # 4 sets x 4 models x 50 folds x 5 targets
 
 The same fits run three ways in one go, alternating `--rounds` times: in sequence with one thread per fit, as
-`run_fits` does by default, and in sequence with the threads that the libraries take by themselves. The table says
-how long each took and by how much it is faster than the first; the last line extrapolates to the full grid, with
-the standard error over the folds.
+`run_fits` does by default, and in sequence with the threads that the libraries take by themselves. The table
+says how long each took, how much CPU that was, and by how much it is faster than the first. The line above it
+says what two processes that only count gain here at the same time: less than 2 where other programs keep the
+cores busy. The last line extrapolates to the full grid, with the standard error over the folds.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import statistics
 import time
 from collections import defaultdict
@@ -52,9 +55,8 @@ def main() -> None:
     print(f"{cores()} cores, {args.cases:,} cases, models {', '.join(models)}")
     if args.full:
         inputs = synthetic(args.cases, (8, 78, 91, 91), targets=FULL["targets"])
-        took, outcomes = timed(
-            lambda: run_fits(inputs, folds_of(inputs, 10, 5), models, seed=0, progress=True)
-        )
+        splits = folds_of(inputs, 10, 5)
+        took, _, outcomes = timed(lambda: run_fits(inputs, splits, models, seed=0, progress=True))
         print(f"{len(outcomes):,} fits in {took:,.0f} s")
         return
     inputs = synthetic(args.cases, (8, 78), targets=1)
@@ -80,11 +82,11 @@ def folds_of(inputs: Inputs, repeats: int, folds: int) -> list[Split]:
     return LeakFree(repeats, folds).splits(inputs, 0)[0]
 
 
-def timed(work: Callable[[], list[Outcome]]) -> tuple[float, list[Outcome]]:
-    """Return the seconds that it took, and what it gave."""
-    started = time.perf_counter()
+def timed(work: Callable[[], list[Outcome]]) -> tuple[float, float, list[Outcome]]:
+    """Return the seconds that it took, those of CPU with its workers', and what it gave."""
+    started, before = time.perf_counter(), os.times()[:4]
     given = work()
-    return time.perf_counter() - started, given
+    return time.perf_counter() - started, sum(os.times()[:4]) - sum(before), given
 
 
 def compare(
@@ -98,18 +100,34 @@ def compare(
     }
     run_fits(inputs, splits[:1], models, seed=0, n_jobs=1)  # libraries are loaded before time is taken
     took: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
     given: dict[str, list[Outcome]] = {}
     for _ in range(rounds):
         for name, work in ways.items():
-            seconds, given[name] = timed(work)
+            seconds, busy, given[name] = timed(work)
             took[name].append(seconds)
+            cpu[name].append(busy)
     first = "in sequence, one thread"
-    print(f"\n{'':34}{'seconds':>10}{'faster by':>11}{'same scores':>13}")
+    print(f"\ntwo processes that count: {counting(1) * 2 / counting(2):.2f} times faster than one")
+    print(f"\n{'':34}{'seconds':>10}{'CPU s':>10}{'faster by':>11}{'same scores':>13}")
     for name in ways:
         same = scores(given[name]) == scores(given[first])
         ratio = statistics.median(a / b for a, b in zip(took[first], took[name], strict=True))
-        print(f"{name:34}{statistics.median(took[name]):10.1f}{ratio:11.2f}{'yes' if same else 'no':>13}")
+        shown = f"{statistics.median(took[name]):10.1f}{statistics.median(cpu[name]):10.1f}{ratio:11.2f}"
+        print(f"{name:34}{shown}{'yes' if same else 'no':>13}")
     grid(given[first], statistics.median(took[first]) / statistics.median(took["in parallel"]))
+
+
+def counting(processes: int) -> float:
+    """Return the seconds that processes take which count, side by side."""
+    context = multiprocessing.get_context("fork")
+    started = time.perf_counter()
+    running = [context.Process(target=sum, args=(range(60_000_000),)) for _ in range(processes)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    return time.perf_counter() - started
 
 
 def unpinned(inputs: Inputs, splits: Sequence[Split], models: Mapping[str, ModelSpec]) -> list[Outcome]:
