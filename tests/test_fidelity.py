@@ -74,6 +74,8 @@ def test__value_fidelity__rows_without_value__coverage_and_unknown_rate():
     found = value_fidelity(truth, filled, **BARE)
     assert found.table("coverage").loc["filled", "sbp"] == pytest.approx(0.6)
     assert found.table("unknown_rate").loc["filled", "sbp"] == pytest.approx(0.25)
+    assert found.filled_share()["filled"] == pytest.approx(0.6)
+    assert any("filled 60.0% of the measured values" in note for note in found.notes)
 
 
 def test__value_fidelity__truth_missing_in_places__variance_over_the_rows_that_have_it():

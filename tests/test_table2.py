@@ -170,7 +170,7 @@ def test__command__ready_tables__measured_beside_published(tmp_path, table):
     result = RUN.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
-    figures = [f"{figure:,.3f}" for figure in _expected(table)]
+    figures = [f"{figure:,.3f}" for figure in [*_expected(table), 1.0]]
     assert ["gpt4_aug_report", "measured", *figures] in lines
     assert [
         "gpt4_aug_report",
@@ -183,7 +183,7 @@ def test__command__ready_tables__measured_beside_published(tmp_path, table):
         "1.705",
         "1.548",
     ] in lines
-    assert ["mean", "measured", *["1.000"] * 7] in lines
+    assert ["mean", "measured", *["1.000"] * 8] in lines
     saved = pd.read_csv(tmp_path / "out" / "table2.csv")
     assert {"method", "feature", "measured", "published", "difference", "agrees"} <= set(saved.columns)
 

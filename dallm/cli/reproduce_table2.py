@@ -173,6 +173,10 @@ def _of_cohort(
 
 def _show(made: Table2) -> None:
     found = made.table()
+    found["filled"] = [
+        made.fidelity.filled_share()[method] if figures == "measured" else float("nan")
+        for method, figures in found.index
+    ]
     rows = [
         [method, figures, *("" if value != value else value for value in row)]
         for (method, figures), row in zip(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -167,12 +168,22 @@ def value_fidelity(
         else (f, limit.difference, unit, limit.share, limit.source, limit.note)
         for f, (unit, limit) in limits.items()
     ]
-    return Fidelity(scores, acceptable_frame(rows), tuple(notes), settings)
+    found = Fidelity(scores, acceptable_frame(rows), tuple(notes), settings)
+    return replace(found, notes=(*found.notes, *_partly_filled(found)))
 
 
 def _is_truth(measured: pd.DataFrame, columns: Mapping[str, pd.Series[float]]) -> bool:
     pairs = [(measured[f].reindex(values.index), values) for f, values in columns.items()]
     return all(bool((t.eq(v) | t.isna() & v.isna()).all()) for t, v in pairs)
+
+
+def _partly_filled(found: Fidelity) -> list[str]:
+    """Say whose figures are of few rows: an error over the easy tenth is no smaller error."""
+    return [
+        f"{method} filled {value:.1%} of the measured values; its figures are of those rows alone."
+        for method, value in found.filled_share().items()
+        if value < 0.9995
+    ]
 
 
 def _check_numbers(*, folds: int, n_bootstrap: int, confidence: float) -> None:

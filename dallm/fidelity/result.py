@@ -88,8 +88,16 @@ class Fidelity:
         wide.columns.name = None
         return wide if intervals else wide.astype("Float64")
 
+    def filled_share(self) -> pd.Series[float]:
+        """Return the share of the measured values that each method filled, over all columns."""
+        rows = self.scores[self.scores["measure"] == "coverage"]
+        sums = rows.groupby("method", sort=False)[["n_filled", "n_truth"]].sum().astype("float64")
+        return sums["n_filled"] / sums["n_truth"]
+
     def __str__(self) -> str:
-        shown = self.table().map(lambda v: "" if pd.isna(v) else f"{v:.3f}").to_string()
+        table = self.table()
+        table["filled"] = self.filled_share()
+        shown = table.map(lambda v: "" if pd.isna(v) else f"{v:.3f}").to_string()
         return "\n".join([_WORDS["normalised_error"] + ":", shown, *(f"- {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
