@@ -11,7 +11,8 @@ from typing import Any
 
 from dallm.engines.llm.batch.outbox import NOT_SENT
 from dallm.engines.llm.batch.records import Batch, BatchRecords
-from dallm.engines.llm.batch.service import BatchService, Seen
+from dallm.engines.llm.batch.seen import Seen
+from dallm.engines.llm.batch.service import BatchService
 from dallm.engines.llm.clients.body import reply_of
 from dallm.engines.llm.jobs import CallLog
 from dallm.engines.llm.prices import Price

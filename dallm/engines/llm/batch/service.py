@@ -6,10 +6,11 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from dallm.egress.connections import checked_connections
 from dallm.engines.llm.background import background_loop
+from dallm.engines.llm.batch.seen import Seen, seen_in
 from dallm.engines.llm.clients import faults
 from dallm.engines.llm.clients.openai_chat import OpenAIChat
 from dallm.engines.llm.keys import without_key
@@ -34,39 +35,6 @@ _FIRST_S = 0.5
 _AMBIGUOUS = frozenset(("timeout", "cut_off", "server"))
 _PAGE = 100
 _PAGES = 100
-
-
-class Seen(NamedTuple):
-    """A batch as its server sees it.
-
-    Attributes
-    ----------
-    status : str
-        ``validating``, ``in_progress``, ``finalizing``, ``cancelling``; at its end ``completed``,
-        ``expired``, ``cancelled``, or ``failed``: not begun at all.
-    files : tuple of str
-        With answers and with errors, as far as there are any.
-    done, requests : int
-        Requests answered or refused, and all.
-    ends : float
-        When the server gives up, in seconds since 1970; 0 where it does not say.
-    fault, code : str
-        Why it was not begun.
-    """
-
-    id: str
-    status: str
-    files: tuple[str, ...] = ()
-    done: int = 0
-    requests: int = 0
-    ends: float = 0.0
-    fault: str = ""
-    code: str = ""
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.status in ("completed", "expired", "cancelled", "failed")
 
 
 class BatchService:
@@ -113,7 +81,7 @@ class BatchService:
         found = self._asked(
             lambda client: client.batches.with_raw_response.retrieve(batch), "the batch", missing=True
         )
-        return None if found is None else _seen(found)
+        return None if found is None else seen_in(found)
 
     def lines(self, file: str) -> Iterator[bytes]:
         """Yield the lines of a file of results; none where the server has deleted it."""
@@ -253,25 +221,6 @@ class BatchService:
                 f"{self.address} gave no id where its batch interface has one; use mode='live'."
             )
         return made
-
-
-def _seen(found: Mapping[str, Any]) -> Seen:
-    counts = found.get("request_counts") or {}
-    errors = (found.get("errors") or {}).get("data") or []
-    first = errors[0] if errors and isinstance(errors[0], dict) else {}
-    files = tuple(
-        str(found[name]) for name in ("output_file_id", "error_file_id") if isinstance(found.get(name), str)
-    )
-    return Seen(
-        str(found.get("id") or ""),
-        str(found.get("status") or ""),
-        files,
-        int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
-        int(counts.get("total") or 0),
-        float(found.get("expires_at") or 0.0),
-        str(first.get("message") or first.get("code") or ""),
-        str(first.get("code") or ""),
-    )
 
 
 def _object(content: bytes, what: str, address: str) -> dict[str, Any]:
