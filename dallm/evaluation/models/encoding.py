@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -50,9 +50,9 @@ class Column:
 class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turn booleans, numbers, categories and texts, nullable or not, into a matrix of numbers.
 
-    Numbers and booleans stay as they are; ordered categories become their rank; other categories and texts one
-    column per level. A level that the training rows do not have becomes zeros, a rank that is not declared a
-    missing value. Columns without a single value in the training rows are left out.
+    Numbers and booleans stay as they are; ordered categories become their rank; other categories and texts
+    one column per level. A level that the training rows do not have becomes zeros, a rank that is not
+    declared a missing value. Columns without a single value in the training rows are left out.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         UserError
             A column holds dates, infinite values or objects that are neither numbers nor texts.
         """
-        X = _table(self, X, reset=True)
+        X = as_table(self, X, reset=True)
         self.columns_ = [self._learn(X.iloc[:, i]) for i in range(X.shape[1])]
         widths = [column.width if column is not None else 0 for column in self.columns_]
         self.origin_ = np.repeat(np.arange(len(widths)), widths)
@@ -114,7 +114,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.floating[Any]]:
         """Return the numbers, shape (rows, columns out)."""
         check_is_fitted(self, "columns_")
-        X = _table(self, X, reset=False)
+        X = as_table(self, X, reset=False)
         out: NDArray[np.floating[Any]] = np.empty((len(X), len(self.origin_)), dtype=self.dtype, order="F")
         start = 0
         for i, column in enumerate(self.columns_):
@@ -137,7 +137,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def to_inputs(self, values: ArrayLike) -> NDArray[np.float64]:
         """Add up one value per column of the result to one per input column, such as importances."""
         check_is_fitted(self, "columns_")
-        return np.bincount(self.origin_, np.asarray(values, dtype=float), minlength=len(self.columns_))
+        return np.bincount(
+            self.origin_, np.asarray(values, dtype=float), minlength=len(self.columns_)
+        ).astype(np.float64)
 
     @property
     def left_out_(self) -> list[str]:
@@ -211,13 +213,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _table(encoder: TableEncoder, X: ArrayLike | pd.DataFrame, *, reset: bool) -> pd.DataFrame:
+def as_table(estimator: Any, X: ArrayLike | pd.DataFrame, *, reset: bool) -> pd.DataFrame:
+    """Return the rows as a table whose number and names of columns the estimator knows, or learns."""
     if not isinstance(X, pd.DataFrame):
-        checked = validate_data(encoder, X, reset=reset, ensure_all_finite="allow-nan", dtype="numeric")
+        checked = validate_data(estimator, X, reset=reset, ensure_all_finite="allow-nan", dtype="numeric")
         return pd.DataFrame(checked)
     if X.shape[0] == 0 or X.shape[1] == 0:
         raise UserError(f"The table has {X.shape[0]} rows and {X.shape[1]} columns; a model needs both.")
-    validate_data(encoder, X, reset=reset, skip_check_array=True)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
     return X
 
 
@@ -234,15 +237,16 @@ def _is_levels(values: pd.Series) -> bool:
 def _as_levels(values: pd.Series) -> pd.Index:
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
-    plain: Any = values.to_numpy(dtype=object, na_value=None)
-    return pd.Index(plain)
+    column: Any = values
+    index: pd.Index = pd.Index(column.to_numpy(dtype=object, na_value=None), dtype=cast("Any", object))
+    return index
 
 
 def _codes(values: pd.Series, levels: tuple[Any, ...]) -> NDArray[np.float64]:
     """The rank of each value among the levels, NaN where it is missing or not among them."""
     codes = pd.Index(levels, dtype=object).get_indexer(_as_levels(values)).astype(float)
     codes[codes < 0] = np.nan
-    return codes
+    return np.asarray(codes, dtype=np.float64)
 
 
 def _numbers(values: pd.Series) -> NDArray[np.float64]:

@@ -10,8 +10,6 @@ from dallm.errors import UserError
 from dallm.evaluation.protocols.folds import deal_folds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     Parts = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -29,7 +27,7 @@ def group_codes(groups: ArrayLike | None, rows: int) -> NDArray[np.intp]:
 
     if groups is None:
         return np.arange(rows)
-    codes, _ = pd.factorize(pd.Series(groups).array)
+    codes, _ = pd.Series(groups).factorize()
     if len(codes) != rows:
         raise UserError(f"There are {len(codes):,} groups for {rows:,} rows; give one per row.")
     if (codes < 0).any():
@@ -91,12 +89,14 @@ def class_codes(y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
     labels = column_or_1d(_plain(y), warn=True)
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
+    if len(codes) == 0:
+        raise UserError("There are no rows to fit to.")
     if len(classes) < 2:
         raise UserError(f"All {len(codes):,} rows have the one class {classes[0]!r}; a model needs two.")
     return classes, codes
 
 
-def _plain(y: Any) -> Sequence[Any]:
+def _plain(y: Any) -> Any:
     """Labels as an array of numpy's own type, where pandas holds them as nullable."""
     import pandas as pd
 
@@ -106,8 +106,8 @@ def _plain(y: Any) -> Sequence[Any]:
         if y.isna().any():
             raise UserError(f"{int(y.isna().sum()):,} labels are missing; leave those rows out.")
         if pd.api.types.is_bool_dtype(y.dtype):
-            return y.to_numpy(dtype=bool)  # type: ignore[return-value]
+            return y.to_numpy(dtype=bool)
         if pd.api.types.is_integer_dtype(y.dtype):
-            return y.to_numpy(dtype=np.int64)  # type: ignore[return-value]
+            return y.to_numpy(dtype=np.int64)
         return y.to_numpy(dtype=object) if isinstance(y.dtype, pd.CategoricalDtype) else y.to_numpy()
-    return y  # type: ignore[no-any-return]
+    return y

@@ -9,9 +9,11 @@ from typing import Any
 
 from dallm.errors import UserError, did_you_mean
 from dallm.evaluation.models import presets
-from dallm.evaluation.models.device import resolve_device
+from dallm.evaluation.models.device import Place, resolve_device
 from dallm.evaluation.models.presets import PAPER_MODELS, PRESETS, REFERENCES, Tuned
 from dallm.evaluation.models.table import TableClassifier, encoding_for, gpu_kind
+from dallm.evaluation.models.tabnet.classifier import TabNetClassifier
+from dallm.evaluation.models.tuned import TunedClassifier
 
 _DEEP = ("tabnet", "tabpfn")
 
@@ -47,8 +49,8 @@ def resolve_models(models: Any = None, *, device: str = "auto", seed: int = 0) -
     Parameters
     ----------
     models : str, estimator, list of them, or mapping of name to one; optional
-        Names are `decision_tree`, `random_forest`, `xgboost` and `tabnet`, each with ``:defaults``, ``:paper``
-        or ``:tuned`` behind it (without: the library's defaults), `logistic_regression`,
+        Names are `decision_tree`, `random_forest`, `xgboost` and `tabnet`, each with ``:defaults``,
+        ``:paper`` or ``:tuned`` behind it (without: the library's defaults), `logistic_regression`,
         `hist_gradient_boosting` and `tabpfn`. Estimators are scikit-learn classifiers, cloned for each fit; a
         :class:`Tuned` is a tuned preset with a budget of its own. By default the paper's four.
     device : str
@@ -119,16 +121,14 @@ def _spec(name: str | None, given: Any, device: str) -> ModelSpec:
         raise UserError(f"Model {name or given.__name__!r} is a class; give an instance: {given.__name__}().")
     _check_estimator(name, given)
     name = name or _name_of(given)
-    if "groups" in getattr(given.fit, "__code__", _NO_CODE).co_varnames and hasattr(given, "device"):
-        place = resolve_device(device, "tabnet")
-        return ModelSpec(name, partial(_own, given), True, _said(place.note), place.device)
+    if isinstance(given, (TabNetClassifier, TableClassifier, TunedClassifier)):
+        deep = isinstance(given, TabNetClassifier)
+        place = resolve_device(device, "tabnet") if deep else Place("cpu")
+        return ModelSpec(name, partial(_own, given), deep, _said(place.note), place.device)
     place = resolve_device(device, gpu_kind(given))
     return ModelSpec(
         name, partial(_wrapped, given, encoding_for(given)), False, _said(place.note), place.device
     )
-
-
-_NO_CODE = (lambda: None).__code__
 
 
 def _by_name(name: str, given: str, device: str) -> ModelSpec:
@@ -171,10 +171,9 @@ def _own(given: Any, seed: int, device: str) -> Any:
     from sklearn.base import clone
 
     model = clone(given)
-    changed = {"device": device} if given.device == "auto" else {}
-    return model.set_params(
-        random_state=seed if given.random_state is None else given.random_state, **changed
-    )
+    if getattr(given, "device", None) == "auto":
+        model.set_params(device=device)
+    return model if isinstance(given.random_state, int) else model.set_params(random_state=seed)
 
 
 def _said(note: str) -> tuple[str, ...]:

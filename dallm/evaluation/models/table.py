@@ -142,8 +142,8 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             name = type(self.estimator).__name__
             if self.device != "auto":
                 raise DeviceError(
-                    f"{name}: the GPU {place.device} has no memory left ({type(error).__name__}). Free it, or "
-                    "give device='auto' to go on on the CPU."
+                    f"{name}: the GPU {place.device} has no memory left ({type(error).__name__}). Free it, "
+                    "or give device='auto' to go on on the CPU."
                 ) from error
             self.notes_ += (f"{name} on the CPU: the GPU {place.device} was full.",)
             self.estimator_ = _fitted(self._ready("cpu"), X, codes, groups, self.random_state)

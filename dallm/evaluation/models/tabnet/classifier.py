@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +9,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from dallm.errors import UserError
-from dallm.evaluation.models.device import DeviceError, is_full, resolve_device
-from dallm.evaluation.models.encoding import TableEncoder
+from dallm.evaluation.models.encoding import TableEncoder, as_table
 from dallm.evaluation.models.inner import class_codes, group_codes, inner_parts
+from dallm.evaluation.models.tabnet.together import fit_together, one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from dallm.evaluation.models.tabnet.training import Job
 
 _ROWS_AT_ONCE = 8192
+_CELLS_AT_ONCE = 2**22
 
 
 class TabNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -144,13 +143,11 @@ class TabNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike | pd.DataFrame) -> NDArray[Any]:
         """Return the most probable class of each row."""
+        check_is_fitted(self, "network_")
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def _encoded(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.float32]:
-        from sklearn.utils.validation import validate_data
-
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return self.encoder_.transform(X)
+        return self.encoder_.transform(as_table(self, X, reset=False))
 
     def _probabilities(self, encoded: NDArray[np.float32]) -> NDArray[np.float64]:
         logits = self._pass(encoded)[0]
@@ -164,31 +161,32 @@ class TabNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         from dallm.evaluation.models.tabnet.network import Stack
 
-        stack = Stack([self.network_], torch.device("cpu"))
+        stack = Stack([self.network_], torch.device("cpu")).double()
+        step = max(64, min(_ROWS_AT_ONCE, _CELLS_AT_ONCE // encoded.shape[1]))
         logits = np.empty((len(encoded), len(self.classes_)))
         attention = np.zeros(encoded.shape[1])
         with one_thread(), torch.no_grad():
-            for start in range(0, len(encoded), _ROWS_AT_ONCE):
-                rows = slice(start, start + _ROWS_AT_ONCE)
-                x = torch.from_numpy(np.ascontiguousarray(encoded[rows].T)).unsqueeze(0)
+            for start in range(0, len(encoded), step):
+                rows = slice(start, start + step)
+                x = torch.from_numpy(np.ascontiguousarray(encoded[rows].T, dtype=np.float64)).unsqueeze(0)
                 found, _, relevance = stack.forward(x, stack.weights)
                 logits[rows] = found[0].T.numpy()
-                attention += relevance[0].sum(dim=1).double().numpy()
+                attention += relevance[0].sum(dim=1).numpy()
         return logits, attention
 
     def _prepare(self, X: ArrayLike | pd.DataFrame, y: ArrayLike, groups: ArrayLike | None) -> Job:
-        from sklearn.utils.validation import check_consistent_length, validate_data
+        from sklearn.utils.validation import check_consistent_length
 
         from dallm.evaluation.models.tabnet.training import Job
 
         self._check()
-        validate_data(self, X, skip_check_array=True)
+        frame = as_table(self, X, reset=True)
         if y is None:
             raise UserError("This classifier requires y to be passed, but the target y is None.")
         self.classes_, codes = class_codes(y)
-        self.encoder_ = TableEncoder(fill=True, scale=True, dtype="float32").fit(X)
-        encoded = self.encoder_.transform(X)
-        check_consistent_length(encoded, codes)
+        self.encoder_ = TableEncoder(fill=True, scale=True, dtype="float32").fit(frame)
+        check_consistent_length(frame, codes)
+        encoded = self.encoder_.transform(frame)
         if encoded.shape[1] == 0:
             raise UserError(
                 "No column has two different values in the training rows; there is nothing to learn."
@@ -268,83 +266,3 @@ class TabNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def fit_together(
-    models: Sequence[TabNetClassifier],
-    data: Sequence[tuple[ArrayLike | pd.DataFrame, ArrayLike, ArrayLike | None]],
-) -> None:
-    """Fit several TabNets of equal settings, each to its own (X, y, groups), in one training loop.
-
-    Those whose tables give the same number of encoded columns and classes are computed side by side: the same
-    steps as one after the other, with results that differ by rounding, in less time.
-
-    Raises
-    ------
-    UserError
-        If the settings differ in more than `random_state`.
-    """
-    settings = [{k: v for k, v in m.get_params().items() if k != "random_state"} for m in models]
-    if any(s != settings[0] for s in settings) or len(models) != len(data):
-        raise UserError("TabNets that are fitted together need equal settings and one (X, y, groups) each.")
-    jobs = [model._prepare(*given) for model, given in zip(models, data, strict=True)]
-    alike: dict[tuple[int, int], list[int]] = {}
-    for i, (model, job) in enumerate(zip(models, jobs, strict=True)):
-        alike.setdefault((job.x.shape[1], len(model.classes_)), []).append(i)
-    for chosen in alike.values():
-        place, note = _train(models[0], [jobs[i] for i in chosen])
-        for i in chosen:
-            models[i]._take(jobs[i], place, note)
-
-
-def _train(model: TabNetClassifier, jobs: list[Job]) -> tuple[str, str]:
-    import copy
-
-    import torch
-
-    from dallm.evaluation.models.tabnet.training import Schedule, train
-
-    schedule = Schedule(
-        model.max_epochs,
-        model.patience,
-        model.batch_size,
-        model.virtual_batch_size,
-        model.learning_rate,
-        model.lambda_sparse,
-        model.clip_value,
-    )
-    place, note = resolve_device(model.device, "tabnet")
-    if place != "cpu":
-        orders = copy.deepcopy([job.order for job in jobs])
-        try:
-            train(jobs, schedule, torch.device(place))
-        except Exception as error:
-            if not is_full(error):
-                raise
-            if model.device != "auto":
-                raise DeviceError(
-                    f"TabNet: the GPU {place} has no memory left ({type(error).__name__}). Free it, give a "
-                    "smaller batch_size, or device='auto' to go on on the CPU."
-                ) from error
-            torch.cuda.empty_cache()
-            for job, order in zip(jobs, orders, strict=True):
-                job.order, job.history, job.best_epoch = order, [], -1
-            place, note = "cpu", f"TabNet on the CPU: the GPU {place} was full."
-        else:
-            return place, note
-    with one_thread():
-        train(jobs, schedule, torch.device("cpu"))
-    return place, note
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute with one thread: its tensors are too small here for two to gain anything."""
-    import torch
-
-    before: int = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

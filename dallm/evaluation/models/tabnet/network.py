@@ -1,8 +1,8 @@
 """pytorch-tabnet's network, computed for several sets of weights at once.
 
-The weights are those of ``pytorch_tabnet.tab_network.TabNet`` and so is the arithmetic; what differs is how much
-one operation does: all virtual batches of all networks are normalised together. Features come before rows in
-all tensors, (networks, features, rows), so that each virtual batch lies in one piece.
+The weights are those of ``pytorch_tabnet.tab_network.TabNet`` and so is the arithmetic; what differs is how
+much one operation does: all virtual batches of all networks are normalised together. Features come before
+rows in all tensors, (networks, features, rows), so that each virtual batch lies in one piece.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ class _Sparsemax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
-        (out,) = ctx.saved_tensors
+        out: torch.Tensor = ctx.saved_tensors[0]
         chosen = (out > 0).to(out.dtype)
-        grad = grads[0] * chosen
+        grad: torch.Tensor = grads[0] * chosen
         return grad - chosen * (grad.sum(1, keepdim=True) / chosen.sum(1, keepdim=True))
 
 
@@ -146,6 +146,13 @@ class Stack:
         one = object.__new__(Stack)
         one.__dict__.update(self.__dict__)
         one.weights, one.running = self.weights[chosen], self.running[chosen]
+        return one
+
+    def double(self) -> Stack:
+        """Return the stack in double precision, in which a row's result does not depend on its neighbours."""
+        one = object.__new__(Stack)
+        one.__dict__.update(self.__dict__)
+        one.weights, one.running = self.weights.double(), self.running.double()
         return one
 
     def write(self, index: int, network: Any) -> None:
