@@ -6,7 +6,7 @@ with any adjusted p below .05. `noise`: the second set has the columns of the fi
 targets, and as many of pure noise; counted are runs that claim an improvement. Per metric, and over all.
 
     python benchmarks/evaluation_calibration.py [--seeds 200] [--cases 200] [--columns 8] [--targets 2]
-        [--models linear bayes] [--kinds null noise] [--jobs 2]
+        [--models linear bayes] [--kinds null noise] [--jobs 2] [--single]
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pandas as pd
-from evaluation_trials import MODELS, Trial, evaluate_many
+from evaluation_trials import MODELS, Trial, compare_once, evaluate_many
+from threadpoolctl import threadpool_limits
 
 from dallm.evaluation.fits import METRICS
 from dallm.evaluation.statistics.resampling import gain
@@ -34,6 +37,7 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="+", default=["null", "noise"], choices=["null", "noise"])
     parser.add_argument("--metrics", nargs="+", default=list(METRICS), choices=METRICS)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--single", action="store_true", help="single comparisons, beside the plain test")
     given = parser.parse_args()
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     for kind in given.kinds:
@@ -45,11 +49,34 @@ def main() -> int:
             tuple(given.models),
             metrics=tuple(given.metrics),
         )
+        if given.single:
+            print(singles(trial, seeds, given.jobs).round(3).to_string(index=False), flush=True)
+            continue
         started = time.perf_counter()
         found = pd.concat(evaluate_many(trial, seeds, given.jobs), ignore_index=True)
         print(f"{trial}\n{given.seeds} runs, {time.perf_counter() - started:.0f} s")
         print(claims(found, kind).round(3).to_string(index=False), flush=True)
     return 0
+
+
+def singles(trial: Trial, seeds: range, jobs: int) -> pd.DataFrame:
+    """Return the share of families of m independent comparisons with a claim, by the test and the plain one.
+
+    Independence makes it 1 - (1 - s)^m, with s the share of single p below .05/m (Holm's first step).
+    """
+    rows = []
+    for model in trial.models:
+        alone = replace(trial, models=(model,), targets=1)
+        with ProcessPoolExecutor(jobs, initializer=threadpool_limits, initargs=(1,)) as pool:
+            found = pd.DataFrame(pool.map(compare_once, [alone] * len(seeds), seeds))
+        counts = found["difference"] > 0 if trial.kind == "noise" else found["difference"].notna()
+        for m in (1, 2, 5, 10):
+            row = {"kind": trial.kind, "model": model, "runs": len(found), "m": m}
+            for title, column in (("Nadeau and Bengio", "plain p"), ("dallm", "p")):
+                share = ((found[column] < 0.05 / m) & counts).mean()
+                row[title] = 1 - (1 - share) ** m
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def claims(found: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -15,9 +15,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
-from evaluation_trials import MODELS, Trial, evaluate_many
+from evaluation_trials import MODELS, Trial, compare_once
+from threadpoolctl import threadpool_limits
+
 
 FAMILY = 20
 """Comparisons among which the second figure stands: four models and five targets."""
@@ -35,19 +38,20 @@ def main() -> int:
     given = parser.parse_args()
     started = time.perf_counter()
     rows = []
-    for gain in given.gains:
-        for cases in given.cases:
-            trial = Trial(
-                "gain",
-                cases,
-                given.columns,
-                targets=1,
-                models=(given.model,),
-                gain=gain,
-                metrics=("roc_auc",),
-            )
-            found = pd.concat(evaluate_many(trial, range(given.seeds), given.jobs), ignore_index=True)
-            rows.append({"gain": gain, "cases": cases} | claimed(found))
+    with ProcessPoolExecutor(given.jobs, initializer=threadpool_limits, initargs=(1,)) as pool:
+        for gain in given.gains:
+            for cases in given.cases:
+                trial = Trial(
+                    "gain",
+                    cases,
+                    given.columns,
+                    targets=1,
+                    models=(given.model,),
+                    gain=gain,
+                    metrics=("roc_auc",),
+                )
+                found = pd.DataFrame(pool.map(compare_once, [trial] * given.seeds, range(given.seeds)))
+                rows.append({"gain": gain, "cases": cases} | claimed(found))
     table = pd.DataFrame(rows)
     titles = {
         "single": "Claimed, a single comparison (p < .05)",

@@ -15,9 +15,10 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from dallm.evaluation.fits import METRICS, Inputs, Split
+from dallm.evaluation.metrics import metrics_of
 from dallm.evaluation.operating import choose_threshold
 from dallm.evaluation.protocols import LeakFree
-from dallm.evaluation.statistics import comparisons
+from dallm.evaluation.statistics import Spread, comparisons, corrected_spread, limits, two_sided
 
 Floats = NDArray[np.float64]
 
@@ -172,6 +173,33 @@ def predict(trial: Trial, inputs: Inputs, splits: Sequence[Split], seed: int) ->
             "decision": np.concatenate([part[5] for part in parts]),
         }
     )
+
+
+def compare_once(trial: Trial, seed: int) -> dict[str, float]:
+    """Return difference, p and interval of the first model and target, and p of Nadeau and Bengio's test."""
+    inputs = simulate(trial, seed)
+    splits, _ = LeakFree(trial.repeats, trial.folds).splits(inputs, seed)
+    truth = inputs.targets.iloc[:, 0].to_numpy(dtype=bool)
+    folds = np.full((trial.repeats, trial.folds), np.nan)
+    first, second = (frame.to_numpy() for frame in inputs.sets.values())
+    for split in splits:
+        areas = []
+        for values in (first, second):
+            model = MODELS[trial.models[0]](seed).fit(values[split.train], truth[split.train])
+            share = model.predict_proba(values[split.test])[:, 1]
+            areas.append(metrics_of(truth[split.test], share, share > 0.5, ["roc_auc"])["roc_auc"])
+        folds[split.repeat, split.fold] = areas[1] - areas[0]
+    spread = corrected_spread(folds, float(np.mean([len(s.test) / trial.cases for s in splits])))
+    low, high = limits(spread)
+    plain = folds.var(ddof=1) * (1 / folds.size + 1 / (trial.folds - 1))
+    nadeau = Spread(spread.difference, plain, folds.size - 1)
+    return {
+        "plain p": two_sided(nadeau),
+        "difference": spread.difference,
+        "p": two_sided(spread),
+        "low": low,
+        "high": high,
+    }
 
 
 def evaluate_once(trial: Trial, seed: int) -> pd.DataFrame:
