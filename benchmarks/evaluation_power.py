@@ -21,7 +21,6 @@ import pandas as pd
 from evaluation_trials import MODELS, Trial, compare_once
 from threadpoolctl import threadpool_limits
 
-
 FAMILY = 20
 """Comparisons among which the second figure stands: four models and five targets."""
 
