@@ -1,0 +1,81 @@
+"""What a report says in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dallm.case_ids import count
+from dallm.evaluation.baselines import NO_FEATURES
+from dallm.evaluation.report.paper_table import as_text as table_as_text
+from dallm.evaluation.statistics import verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dallm.evaluation.report.evaluation_report import EvaluationReport
+
+_NAMED = 5  # columns that a sentence names
+
+
+def sentences(report: EvaluationReport) -> list[str]:
+    """Return the verdict: differences, controls, then what speaks against believing them."""
+    controls: dict[str, pd.DataFrame | str] = {}
+    for name, reason in report.controls.items():
+        controls[name] = reason.rstrip(".") if reason else report.comparisons(name)
+    lines = verdict(report.comparisons(), controls, metric=report.metric)
+    return [*lines, *_of_leakage(report), *_of_accuracy(report), *_of_groups(report)]
+
+
+def _of_leakage(report: EvaluationReport) -> list[str]:
+    found = report.leakage()
+    lines = []
+    for severity, words in (
+        ("refuse", "Leakage: {0} {1} a target or a case of the test side ({2}). Gains may come from that."),
+        ("suspect", "To be looked at: {0} {1} suspect ({2}); see leakage()."),
+    ):
+        columns = [str(name) for name in dict.fromkeys(found.loc[found["severity"] == severity, "column"])]
+        if columns:
+            verb = {"refuse": ("gives away", "give away"), "suspect": ("is", "are")}[severity]
+            named = ", ".join(repr(name) for name in columns[:_NAMED])
+            more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+            lines.append(
+                words.format(count(len(columns), "column"), verb[len(columns) > 1], f"{named}{more}")
+            )
+    return lines
+
+
+def _of_accuracy(report: EvaluationReport) -> list[str]:
+    """Return how many rows of the table are no more accurate than always saying no."""
+    table = report.table(metrics=["accuracy"])["accuracy"]
+    never = table.get((NO_FEATURES, "always_no"))
+    rows = table[table.index.get_level_values("feature_set") != NO_FEATURES]
+    if never is None or not len(rows):
+        return []
+    below = int((rows <= never + 1e-12).sum())
+    if not below:
+        return []
+    return [
+        f"Always saying no has an accuracy of {never:.3f}; {below} of the {count(len(rows), 'row')} of the "
+        "table do not exceed it. Accuracy tells little here."
+    ]
+
+
+def _of_groups(report: EvaluationReport) -> list[str]:
+    if report.groups is not None:
+        return []
+    return [
+        "No patients were named: if any has several cases, they stood on both sides of a split, and the "
+        "figures are too good and too sure."
+    ]
+
+
+def as_text(report: EvaluationReport) -> str:
+    """Return the verdict and the table, as printed."""
+    shown = table_as_text(report.table()).reset_index()
+    shown.columns = [name.replace("_", " ") for name in shown.columns]
+    cells = [list(shown.columns), *shown.astype(str).to_numpy().tolist()]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+    head = f"{report.settings.get('protocol', 'evaluation')}; {report.target}; 95 % intervals"
+    notes = [f"Note: {note}" for note in report.notes]
+    return "\n".join([*report.verdict(), "", head, *lines, *([""] if notes else []), *notes])
