@@ -163,11 +163,13 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         parameters = estimator.get_params()
         changed: dict[str, Any] = {}
         for name, value in parameters.items():
-            last = name.rpartition("__")[2]
+            owner, _, last = name.rpartition("__")
             if last == "random_state" and not isinstance(value, (int, np.integer)):
                 changed[name] = self.random_state
             elif last == "n_jobs" and (value is None or isinstance(value, int)):
-                changed[name] = 1
+                # scikit-learn's None is one thread, and some of its classes warn of any number
+                home = type(parameters[owner] if owner else estimator).__module__
+                changed[name] = None if home.startswith("sklearn.") else 1
         if kind in ("xgboost", "tabpfn"):
             changed["device"] = device
         return estimator.set_params(**changed)
