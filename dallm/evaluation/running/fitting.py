@@ -54,8 +54,7 @@ def _fit(plan: Plan, task: Task, notes: list[str]) -> tuple[NDArray[np.float64],
         model = task.model.build(seed, task.model.device)
         return fit_model(model, part, truth[rows], patients[rows])
 
-    train = frame.iloc[split.train]
-    fitted = fit(train)
+    fitted = fit(frame.iloc[split.train])
     test = frame.iloc[split.test]
     probability = probability_of(fitted, test)
     device = str(getattr(fitted, "device_", "cpu"))
@@ -63,11 +62,11 @@ def _fit(plan: Plan, task: Task, notes: list[str]) -> tuple[NDArray[np.float64],
     importances = None
     if plan.importances is not None:
         tested = labels.iloc[split.test].to_numpy(dtype=bool)
-        importances = plan.importances(fit, train, test, tested, split, seed)
+        importances = plan.importances(fit, frame.iloc[split.train], test, tested, split, seed)
     if not isinstance(plan.operating_point, str):
         return probability, float(plan.operating_point), device, importances
     own = getattr(fitted, "operating_cases_", None)
-    del fitted, train, test  # the inner fit needs the room
+    del fitted, test  # the inner fit needs the room
     if own is not None:
         held_out, shares = truth[own[0]], np.asarray(own[1], dtype=float)
     else:
