@@ -110,7 +110,15 @@ def test__server_that_knows_words_only__one_row_filled__is_read_from_lines(serve
 
 
 def test__answer_that_no_form_helps__filled__fails_and_the_forms_stay_known(serve, tmp_path):
-    server = serve(lambda body: (200, completion(not_stated("of somebody else"))))
+    cell = {
+        "value": True,
+        "quote": "words of nobody",
+        "field": "findings",
+        "rationale": "",
+        "basis": "report",
+    }
+    wrong = json.dumps({"case": "somebody", "features": {feature.name: cell for feature in FEATURES}})
+    server = serve(lambda body: (200, completion(wrong)))
     engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
     filled = dallm.fill_values(dallm.make_cohort(1), FEATURES, engine=engine)
     assert set(filled.cells["status"]) == {"failed"}
@@ -119,6 +127,28 @@ def test__answer_that_no_form_helps__filled__fails_and_the_forms_stay_known(serv
     filled = dallm.fill_values(dallm.make_cohort(1), FEATURES, engine=engine)
     assert set(filled.cells["status"]) == {"not_documented"}
     assert "response_format" in server.bodies[-1]
+
+
+def test__model_that_names_no_case__filled__is_taken_at_its_word(serve, tmp_path):
+    server = serve(lambda body: (200, completion(not_stated(""))))
+    engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path)
+    filled = dallm.fill_values(dallm.make_cohort(6), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"not_documented"}
+    assert len(server.bodies) == 6
+
+
+def test__model_that_names_cases__names_none_once__is_asked_again(serve, tmp_path):
+    seen = []
+
+    def answer(body):
+        seen.append(key_in(body))
+        return 200, completion(not_stated("" if len(seen) == 5 else seen[-1]))
+
+    server = serve(answer)
+    engine = dallm.engine("openai:x", base_url=server.url, cache=tmp_path, max_concurrency=1)
+    filled = dallm.fill_values(dallm.make_cohort(6), FEATURES, engine=engine)
+    assert set(filled.cells["status"]) == {"not_documented"}
+    assert len(server.bodies) == 7
 
 
 def test__wrong_key__filled__is_told_before_other_cases_are_tried(serve, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dallm.engines.base import Case
@@ -25,6 +26,17 @@ _STOPPED = ("content_filter", "safety", "refusal")
 _CUT = ("length", "max_tokens")
 
 
+@dataclass
+class Naming:
+    """Whether a model was seen to name the case that its answers are about.
+
+    From one that was, an answer that names none and quotes nothing is a fault. From one that never does, it
+    is what it says: that the report is silent. All answers of a run share one.
+    """
+
+    seen: bool = False
+
+
 class FillReader:
     """Reads the answers to one filling request: the first one, and the second one to what was missing.
 
@@ -36,6 +48,8 @@ class FillReader:
         What was asked.
     case : Case
         About whom.
+    naming : Naming, optional
+        What the run knows of its model; without it, answers have to name their case or to quote.
 
     Attributes
     ----------
@@ -60,8 +74,11 @@ class FillReader:
     'Fever'
     """
 
-    def __init__(self, form: Form, features: Sequence[Feature], case: Case) -> None:
+    def __init__(
+        self, form: Form, features: Sequence[Feature], case: Case, naming: Naming | None = None
+    ) -> None:
         self.form, self.features, self.case = form, tuple(features), case
+        self.naming = naming or Naming(seen=True)
         self.read: dict[str, CellAnswer] = {}
         self.missing = tuple(feature.name for feature in self.features)
         self.ignored = 0
@@ -76,7 +93,7 @@ class FillReader:
         """
         wanted = [feature for feature in self.features if feature.name not in self.read]
         try:
-            found, ignored = _read(reply, self.form, wanted, self.case)
+            found, ignored = _read(reply, self.form, wanted, self.case, self.naming)
         except FillError as error:
             self._keep(error.read)
             raise FillError(str(error), error.kind, self.missing, self.read) from None
@@ -116,11 +133,11 @@ def read_fill(reply: Reply, form: Form, features: Sequence[Feature], case: Case)
     >>> read_fill(Reply(text), "json_schema", [Feature("fever", "boolean")], case)["fever"].quote
     'Fever to 101.3'
     """
-    return _read(reply, form, features, case)[0]
+    return _read(reply, form, features, case, Naming(seen=True))[0]
 
 
 def _read(
-    reply: Reply, form: Form, features: Sequence[Feature], case: Case
+    reply: Reply, form: Form, features: Sequence[Feature], case: Case, naming: Naming
 ) -> tuple[dict[str, CellAnswer], int]:
     names = [feature.name for feature in features]
     if reply.refusal or reply.finish in _STOPPED:
@@ -131,8 +148,8 @@ def _read(
     try:
         text = without_thoughts(text)
         if _is_lines(text, form):
-            return _from_lines(reply, text, form, features, case)
-        return _from_json(reply, text, features, case)
+            return _from_lines(reply, text, form, features, case, naming)
+        return _from_json(reply, text, features, case, naming)
     except FillError:
         raise
     except AnswerError as error:
@@ -147,7 +164,7 @@ def _is_lines(text: str, form: Form) -> bool:
 
 
 def _from_lines(
-    reply: Reply, text: str, form: Form, features: Sequence[Feature], case: Case
+    reply: Reply, text: str, form: Form, features: Sequence[Feature], case: Case, naming: Naming
 ) -> tuple[dict[str, CellAnswer], int]:
     cut = reply.finish in _CUT
     if cut:  # the last line may lack its end
@@ -157,7 +174,7 @@ def _from_lines(
     if not lines.cells and not lines.faults and not cut:
         what = "line for any of the features" if form == "template" else "JSON object"
         raise FillError(f"the answer holds no {what}", "format", names)
-    _check_case(lines.keys, lines.cells, case, names)
+    _check_case(lines.keys, lines.cells, case, names, naming)
     if cut:
         missing = [name for name in names if name not in lines.cells] or names
         raise FillError(
@@ -170,13 +187,13 @@ def _from_lines(
 
 
 def _from_json(
-    reply: Reply, text: str, features: Sequence[Feature], case: Case
+    reply: Reply, text: str, features: Sequence[Feature], case: Case, naming: Naming
 ) -> tuple[dict[str, CellAnswer], int]:
     names = [feature.name for feature in features]
     try:
         answer = loads(text)
     except CutOffError as error:
-        raise _cut_off(error, features, case) from None
+        raise _cut_off(error, features, case, naming) from None
     if reply.finish in _CUT:
         raise FillError("the answer is cut off: the model reached its limit of tokens", "cut_off", names)
     given = answer.get("features")
@@ -186,11 +203,11 @@ def _from_json(
         raise FillError('the answer lacks the object "features"', "format", names)
     echoed = answer.get("case")
     cells, faults, strangers = cells_of(given, features)
-    _check_case(_keys_in(echoed, case), cells, case, names)
+    _check_case(_keys_in(echoed, case), cells, case, names, naming)
     return _complete(cells, faults, features, strangers), len(strangers)
 
 
-def _cut_off(error: CutOffError, features: Sequence[Feature], case: Case) -> FillError:
+def _cut_off(error: CutOffError, features: Sequence[Feature], case: Case, naming: Naming) -> FillError:
     """The fault of JSON that ends in the middle, with the cells that are complete."""
     names = [feature.name for feature in features]
     members, key, at = complete_members(error.text, error.start)
@@ -201,7 +218,7 @@ def _cut_off(error: CutOffError, features: Sequence[Feature], case: Case) -> Fil
     if not distinct or len(distinct) < len(given):
         return FillError(str(error), "cut_off", names)
     cells, _, _ = cells_of(distinct, features)
-    _check_case(_keys_in(dict(members).get("case"), case), cells, case, names)
+    _check_case(_keys_in(dict(members).get("case"), case), cells, case, names, naming)
     missing = [name for name in names if name not in cells]
     if not missing:
         return FillError(str(error), "cut_off", names)
@@ -218,20 +235,27 @@ def _keys_in(echoed: object, case: Case) -> tuple[str, ...]:
     return tuple(found.lower() for found in _KEY_LIKE.findall(echoed))
 
 
-def _check_case(keys: Sequence[str], cells: Mapping[str, CellAnswer], case: Case, names: list[str]) -> None:
+def _check_case(
+    keys: Sequence[str], cells: Mapping[str, CellAnswer], case: Case, names: list[str], naming: Naming
+) -> None:
     """Refuse the answer for another case.
 
     An answer names its case. Where the key is left out or cannot be recognised, quotes must tell: there is
-    one, and all of them stand in the report. Silence about every feature fits any case, and proves nothing.
+    one, and all of them stand in the report. Silence about every feature fits any case; it is taken from
+    models alone that never name one.
     """
     own = case_key(case)
     if keys:
         if any(key != own for key in keys):
             raise FillError("the answer is for another case", "other_case", names)
+        naming.seen = True
         return
     quotes = [_folded(cell.quote) for cell in cells.values() if cell.quote]
     texts = [_folded(text) for text in case.report.values()]
     if quotes and all(any(quote in text for text in texts) for quote in quotes):
+        return
+    silent = all(cell.value is None and not cell.quote for cell in cells.values())
+    if silent and not naming.seen:
         return
     what = "its quotes do not stand in the report" if quotes else "no quote shows whose it is"
     raise FillError(f"the answer does not name its case by the key given, and {what}", "other_case", names)

@@ -18,7 +18,7 @@ from dallm.engines.llm.cell_answer import CellAnswer, FillError
 from dallm.engines.llm.drafts import to_draft
 from dallm.engines.llm.jobs import Job
 from dallm.engines.llm.published import lesion_groups, published_messages
-from dallm.engines.llm.reading import FillReader
+from dallm.engines.llm.reading import FillReader, Naming
 from dallm.engines.llm.schema import fill_schema
 from dallm.engines.llm.settings import Settings
 from dallm.engines.llm.split import split_report
@@ -96,6 +96,7 @@ class Planner:
         self._prompt = functools.lru_cache(maxsize=8)(self._prompt_in)
         self._schema = functools.lru_cache(maxsize=256)(functools.partial(fill_schema, shared=shared_schema))
         self._limit: int | None = None
+        self._naming = Naming()
 
     def units(self, number: int, case: Case, limit: int | None = None) -> list[Unit]:
         """Return the calls for one case; a report over the limit is cut into parts."""
@@ -120,7 +121,7 @@ class Planner:
     def job(self, unit: Unit) -> Job[Cells]:
         """Return the call for what a unit still misses."""
         missing = unit.missing
-        reader = FillReader(self.form, missing, unit.case)
+        reader = FillReader(self.form, missing, unit.case, self._naming)
 
         def in_form(form: Form) -> Request:
             reader.form = form
