@@ -367,3 +367,24 @@ def test__value_fidelity__many_rows__stays_quick():
     truth = pd.concat([_vitals(1000)] * 20, ignore_index=True)
     found = value_fidelity(truth, truth + 1.0, baselines=["mean", "median"], n_bootstrap=20)
     assert found.table().loc["mean", "mean"] == pytest.approx(1.0)
+
+
+def test__intervals__blocks_of_patients__as_wide_as_patients(monkeypatch):
+    from dallm.fidelity import scoring
+
+    truth = _vitals(3000)
+
+    def width():
+        scores = value_fidelity(truth, _noisy(truth), baselines=(), n_bootstrap=300).scores
+        row = scores[(scores["feature"] == "sbp") & (scores["measure"] == "mae")].iloc[0]
+        return row["high"] - row["low"]
+
+    exact = width()
+    monkeypatch.setattr(scoring, "_MOST_BLOCKS", 300)
+    assert width() == pytest.approx(exact, rel=0.25)
+
+
+def test__gaussian__data_made_from_the_same_seed__is_not_drawn_again():
+    values = 100 + np.random.default_rng(0).standard_normal((400, 6))
+    table = value_fidelity(pd.DataFrame(values, columns=list(VITALS)), baselines="gaussian", n_bootstrap=0)
+    assert table.table().loc["gaussian", "mean"] == pytest.approx(2, abs=0.3)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 _DONORS = 5_000  # neighbours are looked for among so many rows at most: distances are counted to all
 _NEIGHBOURS = 10
+_QUICK_UP_TO = 20_000  # rows
 _ROUNDS = 10
 
 
@@ -86,7 +87,8 @@ class FillTask:
 def _gaussian(task: FillTask) -> Floats:
     """Draw from a normal distribution with the mean and the spread of the whole column."""
     values = task.truth.to_numpy()
-    rng = np.random.default_rng(task.seed)
+    # a stream of its own: simulated data made from the same seed would otherwise be drawn again, value by value
+    rng = np.random.default_rng([task.seed, 2])
     drawn: Floats = np.nanmean(values, axis=0) + np.nanstd(values, axis=0) * rng.standard_normal(values.shape)
     return drawn
 
@@ -209,10 +211,11 @@ QUICK = ("gaussian", "mean", "mean_in_fold", "median", "knn", "iterative")
 """Those that take seconds and need nothing beside the table."""
 
 
-def chosen_baselines(wanted: str | Sequence[str], *, has_text: bool) -> tuple[str, ...]:
+def chosen_baselines(wanted: str | Sequence[str], *, has_text: bool, n_rows: int = 0) -> tuple[str, ...]:
     """Return the names of the baselines that were asked for.
 
-    ``"auto"``: the quick ones, and ridge regression where there are reports. ``"all"``: every one.
+    ``"auto"``: the quick ones, and ridge regression where there are reports; beyond 20,000 rows without
+    `knn` and `iterative`, which take minutes there. ``"all"``: every one.
 
     Raises
     ------
@@ -225,7 +228,8 @@ def chosen_baselines(wanted: str | Sequence[str], *, has_text: bool) -> tuple[st
     ('ridge_text', ())
     """
     if wanted == "auto":
-        return (*QUICK, "ridge_text") if has_text else QUICK
+        quick = tuple(name for name in QUICK if name not in ("knn", "iterative") or n_rows <= _QUICK_UP_TO)
+        return (*quick, "ridge_text") if has_text else quick
     if wanted == "all":
         return tuple(BASELINES)
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)

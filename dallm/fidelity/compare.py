@@ -124,7 +124,7 @@ def value_fidelity(
         for name, columns in methods.items()
         if _is_truth(measured, columns)
     ]
-    wanted = base.chosen_baselines(baselines, has_text=given.text is not None)
+    wanted = base.chosen_baselines(baselines, has_text=given.text is not None, n_rows=len(measured))
     task = base.FillTask(measured, given.groups, given.text, given.images, folds, seed, device, mmtf)
     for name in wanted:
         if progress is not None:

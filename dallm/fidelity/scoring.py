@@ -15,6 +15,7 @@ from dallm.fidelity.result import MEAN, SCORES
 
 Floats = NDArray[np.float64]
 Limits = Mapping[str, tuple[str, Acceptable | None]]
+_MOST_BLOCKS = 5_000
 _ACCEPTABLE = MEASURES.index("acceptable")
 
 
@@ -47,6 +48,7 @@ def score(
     DataFrame
         With the columns :data:`dallm.fidelity.result.SCORES`.
     """
+    groups = _blocks(groups, seed)
     n_groups = int(groups.max()) + 1
     cells: list[tuple[str, str]] = []
     sums: list[Floats] = []
@@ -85,6 +87,19 @@ def score(
     made = pd.DataFrame(rows, columns=list(SCORES))
     whole = dict.fromkeys(("n_filled", "n_asked", "n_truth"), "Int64")
     return made.astype(dict.fromkeys(("value", "low", "high"), "Float64") | whole)
+
+
+def _blocks(groups: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """Put very many patients into blocks at random, which are then drawn in their place.
+
+    A mean over patients varies alike whether patients or random blocks of them are drawn, and the memory no
+    longer grows with their number.
+    """
+    n_groups = int(groups.max()) + 1
+    if n_groups <= _MOST_BLOCKS:
+        return groups
+    block_of = np.random.default_rng(seed).permutation(n_groups) % _MOST_BLOCKS
+    return np.asarray(block_of[groups], dtype=np.intp)
 
 
 def _means_of(figures: Floats, methods: Sequence[str]) -> Floats:
