@@ -1,0 +1,260 @@
+"""One column against one target: equal, by name, strong, missing, one class only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.special import gammaln
+from scipy.stats import norm
+
+from dallm.evaluation.leakage.association import (
+    auc_of,
+    binned,
+    chance_width,
+    coded,
+    cross_validated,
+    in_two,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from dallm.evaluation.leakage.names import Match, TargetNames
+
+STRONG = 0.95
+"""ROC AUC from which on a column is suspect whatever its name is."""
+
+STRONG_OF_TWO = 0.90
+"""The same for columns of two values, which honest measurements hardly reach."""
+
+BY_NAME = {"same": 0.75, "related": 0.75, "alike": 0.85}
+"""ROC AUC from which on a column is refused, by how close its name is to the target's."""
+
+MISSING = 0.70
+"""ROC AUC of what is missing, from which on missingness is suspect."""
+
+ONE_CLASS = 20
+"""Cases that a value of one class only must have."""
+
+_SHARE = 0.2  # of the target's cases that must have a value for a column to count as equal to it
+_CHANCE = 0.01  # that any of all columns reaches what is reported, did none tell anything
+_APART = 100.0  # two clusters of numbers count as two values if their distance is so much wider than each
+
+
+class TargetRows(NamedTuple):
+    """The cases of a target that a column is measured on.
+
+    Attributes
+    ----------
+    name : str
+    rows : array of int
+        Their places among the rows measured on.
+    truth, folds : array
+        Of these.
+    known, everywhere : array of bool, shape (n_cases,)
+        Which cases have a label, and the labels of all cases.
+    """
+
+    name: str
+    rows: NDArray[np.intp]
+    truth: NDArray[np.bool_]
+    folds: NDArray[np.intp]
+    known: NDArray[np.bool_]
+    everywhere: NDArray[np.bool_]
+
+
+Found = tuple[str, str, str]
+"""severity, kind, detail"""
+
+
+class ColumnAudit:
+    """What one column tells.
+
+    Parameters
+    ----------
+    name : str
+    values : Series
+    places : array of int or None
+        The rows to measure on; all where None.
+    tests : int
+        Pairs of column and target that are looked at: so much rarer must what is reported be by chance.
+    """
+
+    def __init__(
+        self, name: str, values: pd.Series[Any], places: NDArray[np.intp] | None, tests: int
+    ) -> None:
+        self.name = name
+        self._all = values
+        self._tests = tests
+        self._sampled = places is not None
+        self._column = in_two(coded(values if places is None else values.iloc[places]))
+        self._bins, self._n_bins = binned(self._column)
+        self._repeated: NDArray[np.intp] | None = None
+
+    def against(self, target: TargetRows, match: Match | None, names: TargetNames) -> Iterator[Found]:
+        """Yield what the column tells of a target; `match` is a match by name that was found already."""
+        codes = self._column.codes[target.rows]
+        equal = self._equal(codes, target)
+        if equal:
+            yield ("refuse", "identical", equal)
+            return
+        strength, how = self._strength(codes, target)
+        if match is None and strength >= BY_NAME["alike"]:
+            match = names.by_spelling(self.name)
+        two = len(self._column.levels) <= 2
+        bound = STRONG_OF_TWO if two else STRONG
+        said = f"{how} {_shown(strength)}"
+        if match is not None and strength >= BY_NAME[match.closeness]:
+            yield "refuse", "name", f"{match.words}, and its {said}"
+            return
+        if match is not None and match.closeness != "alike":
+            yield "suspect", "name", f"{match.words}, but its {said} only"
+        if strength >= bound:
+            yield "suspect", "association", f"its {said} (bound {bound:.2f})"
+        else:
+            yield from self._one_class(codes, target)
+        yield from self._missing(codes, target)
+
+    def _strength(self, codes: NDArray[np.intp], target: TargetRows) -> tuple[float, str]:
+        """Return the larger of rank and cross-validated ROC AUC and its name; 0.5 where chance reaches it."""
+        truth = target.truth
+        yes = int(truth.sum())
+        known = codes >= 0
+        both = int(truth[known].sum())
+        none = int(known.sum()) - both
+        best, how = 0.5, "ROC AUC is"
+        if self._column.ordered and both and none:
+            levels = len(self._column.levels)
+            of_yes = np.bincount(codes[known], weights=truth[known], minlength=levels)
+            of_no = np.bincount(codes[known], minlength=levels) - of_yes
+            auc = auc_of(of_yes, of_no)
+            auc = max(auc, 1 - auc)
+            if auc - 0.5 > self._width(both, none):
+                best = auc
+        if len(self._column.levels) < len(codes) or self._column.ordered:
+            held_out = cross_validated(self._bins[target.rows], self._n_bins, target.folds, truth)
+            if held_out > best + 1e-3 and held_out - 0.5 > self._width(yes, len(truth) - yes):
+                best, how = held_out, "cross-validated ROC AUC is"
+        return best, how
+
+    def _missing(self, codes: NDArray[np.intp], target: TargetRows) -> Iterator[Found]:
+        gone = codes < 0
+        if not gone.any():
+            return
+        yes, no = gone[target.truth].mean(), gone[~target.truth].mean()
+        auc = 0.5 + abs(yes - no) / 2
+        n = int(target.truth.sum())
+        if auc >= MISSING and auc - 0.5 > self._width(n, len(gone) - n):
+            yield (
+                "suspect",
+                "missingness",
+                f"it is missing in {yes:.0%} of the cases with the target and {no:.0%} of those without "
+                f"(ROC AUC {_shown(auc)}, bound {MISSING:.2f})",
+            )
+
+    def _one_class(self, codes: NDArray[np.intp], target: TargetRows) -> Iterator[Found]:
+        """Yield the value of one class that most cases have."""
+        if self._repeated is None:
+            sizes = np.bincount(self._column.codes[self._column.codes >= 0], minlength=1)
+            self._repeated = np.flatnonzero(sizes >= ONE_CLASS)
+        known = codes >= 0
+        if not len(self._repeated) or not known.any():
+            return
+        size = np.bincount(codes[known], minlength=len(self._column.levels))[self._repeated]
+        yes = np.bincount(codes[known], weights=target.truth[known], minlength=len(self._column.levels))
+        yes = yes[self._repeated]
+        for side, count in (("with", size - yes), ("without", yes)):
+            pure = np.flatnonzero((size >= ONE_CLASS) & (count == 0))
+            if not len(pure):
+                continue
+            best = pure[np.argmax(size[pure])]
+            share = target.truth[known].mean() if side == "with" else 1 - target.truth[known].mean()
+            if size[best] * np.log(share) > np.log(_CHANCE / (self._tests * len(self._repeated))):
+                continue
+            level = self._column.levels[self._repeated[best]]
+            yield (
+                "suspect",
+                "one class",
+                f"all {int(size[best]):,} cases with the value {_level(level)} are cases {side} the target",
+            )
+
+    def _equal(self, codes: NDArray[np.intp], target: TargetRows) -> str:
+        """Return how the column is the target in another coding; empty where it is not."""
+        count = len(self._column.levels)
+        if count == 0 or (count > 2 and not self._column.ordered):
+            return ""
+        said = self._equal_by_presence(codes, target) if count == 1 else self._equal_in(codes, target)
+        if not said or not self._sampled:
+            return said
+        whole = in_two(coded(self._all))  # a sample cannot say that two columns are equal
+        rows = np.flatnonzero(target.known)
+        again = ColumnAudit.__new__(ColumnAudit)
+        again._column, again._tests, again._sampled = whole, self._tests, False
+        return again._equal(
+            whole.codes[rows],
+            TargetRows(target.name, rows, target.everywhere[rows], rows, target.known, target.everywhere),
+        )
+
+    def _equal_by_presence(self, codes: NDArray[np.intp], target: TargetRows) -> str:
+        present = codes >= 0
+        if present.all() or not present.any():
+            return ""
+        yes = int(present.sum())
+        if self._by_chance(yes, len(codes) - yes):
+            return ""
+        for word, same in (("where the target is True", target.truth), ("where it is False", ~target.truth)):
+            if np.array_equal(present, same):
+                return f"it has the value {_level(self._column.levels[0])} exactly {word}"
+        return ""
+
+    def _equal_in(self, codes: NDArray[np.intp], target: TargetRows) -> str:
+        known = codes >= 0
+        held, truth = codes[known], target.truth[known]
+        yes = int(truth.sum())
+        if len(held) < _SHARE * len(codes) or yes in (0, len(held)):
+            return ""
+        of_yes, of_no = held[truth], held[~truth]
+        low_yes, high_yes, low_no, high_no = of_yes.min(), of_yes.max(), of_no.min(), of_no.max()
+        if low_yes <= high_no and low_no <= high_yes:
+            return ""
+        levels = self._column.levels
+        coding = f"{_level(levels[low_yes])} for True, {_level(levels[low_no])} for False"
+        if low_yes != high_yes or low_no != high_no:
+            if not isinstance(levels[0], float):
+                return ""
+            inside = max(levels[high_yes] - levels[low_yes], levels[high_no] - levels[low_no])
+            between = max(levels[low_yes] - levels[high_no], levels[low_no] - levels[high_yes])
+            if between < _APART * inside:
+                return ""
+            coding = f"about {_level(levels[low_yes])} for True, about {_level(levels[low_no])} for False"
+        if self._by_chance(yes, len(held) - yes):
+            return ""
+        return f"it equals the target in all {len(held):,} cases that have both ({coding})"
+
+    def _by_chance(self, yes: int, no: int) -> bool:
+        """Whether some column of so many equals the target, were each drawn with as many cases of either."""
+        ways = gammaln(yes + no + 1) - gammaln(yes + 1) - gammaln(no + 1)
+        return bool(np.log(2 * self._tests) - ways > np.log(5 * _CHANCE))
+
+    def _width(self, yes: int, no: int) -> float:
+        return _quantile(self._tests) * chance_width(yes, no)
+
+
+@lru_cache(maxsize=64)
+def _quantile(tests: int) -> float:
+    return float(norm.isf(_CHANCE / tests))
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _level(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return repr(text if len(text) <= 24 else text[:21] + "...")
