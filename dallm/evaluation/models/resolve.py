@@ -127,7 +127,11 @@ def _spec(name: str | None, given: Any, device: str) -> ModelSpec:
         return ModelSpec(name, partial(_own, given), deep, _said(place.note), place.device)
     place = resolve_device(device, gpu_kind(given))
     return ModelSpec(
-        name, partial(_wrapped, given, encoding_for(given)), False, _said(place.note), place.device
+        name,
+        partial(_placed, partial(_wrapped, given, encoding_for(given)), device),
+        False,
+        _said(place.note),
+        place.device,
     )
 
 
