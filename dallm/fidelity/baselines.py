@@ -87,7 +87,7 @@ class FillTask:
 def _gaussian(task: FillTask) -> Floats:
     """Draw from a normal distribution with the mean and the spread of the whole column."""
     values = task.truth.to_numpy()
-    # a stream of its own: simulated data made from the same seed would otherwise be drawn again, value by value
+    # a stream of its own: data simulated from the same seed would otherwise be drawn again, value by value
     rng = np.random.default_rng([task.seed, 2])
     drawn: Floats = np.nanmean(values, axis=0) + np.nanstd(values, axis=0) * rng.standard_normal(values.shape)
     return drawn
