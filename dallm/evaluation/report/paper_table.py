@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def make_table(
     """
     here = found[found["target"] == target].set_index(["feature_set", "model", "metric"])
     rows = []
-    cells = here[["value", "low", "high"]].to_dict("index")
+    cells = cast("dict[tuple[str, str, str], Any]", here[["value", "low", "high"]].to_dict("index"))
     for name in [*order, NO_FEATURES]:
         models = dict.fromkeys(model for held, model, _ in cells if held == name)
         for model in models:
