@@ -1,0 +1,133 @@
+"""Figures on some of the cases only, from predictions that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dallm.errors import UserError, did_you_mean
+from dallm.evaluation.baselines import NO_FEATURES
+from dallm.evaluation.fits import METRICS
+from dallm.evaluation.statistics.resampling import centred_limits, draw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESAMPLES = 400
+"""How many resamples an interval on part of the cases rests on, unless told otherwise."""
+
+VALUES = (
+    "feature_set",
+    "model",
+    "target",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
+"""Columns of what :func:`on_cases` returns."""
+
+
+def on_cases(
+    predictions: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    groups: pd.Series[Any] | None,
+    baseline: str | None,
+    *,
+    metrics: Sequence[str] = METRICS,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = 0.95,
+    pooled: bool = True,
+) -> pd.DataFrame:
+    """Return metrics and gains on some of the cases, with intervals by resampling patients.
+
+    No model is fitted again. The cases of all test folds of a repeat are taken together, as the few of one
+    fold may be of one class; figures are means over repeats. Differences are taken resample by resample.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns :data:`.fits.PREDICTIONS`, out of fold.
+    chosen : array of bool, shape (n_cases,)
+    groups : Series or None
+        The patient of each case.
+    baseline : str or None
+        The feature set that the others are held against.
+    metrics, resamples, seed, level
+        As in :func:`.statistics.intervals`.
+    pooled : bool
+        Whether means over targets are wanted too.
+
+    Returns
+    -------
+    DataFrame
+        Columns :data:`VALUES`. `difference` is the feature set minus the baseline, also where smaller is
+        better; NaN for the baseline itself and where something is not defined.
+
+    Raises
+    ------
+    UserError
+        If the baseline has no predictions.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"feature_set": "a", "model": "tree", "target": "finding", "repeat": 0,
+    ...                       "fold": 0, "row": range(4), "truth": [True, False, True, False],
+    ...                       "probability": [0.9, 0.2, 0.4, 0.6], "decision": [True, False, False, True]})
+    >>> kept = np.array([True, True, True, False])
+    >>> on_cases(frame, kept, None, None, metrics=["accuracy"])["value"].round(3).tolist()[0]
+    0.667
+    """
+    if baseline is not None and not (predictions["feature_set"] == baseline).any():
+        there = list(dict.fromkeys(predictions["feature_set"]))
+        raise UserError(
+            f"The baseline {baseline!r} has no predictions; there are those of {there}."
+            f"{did_you_mean(baseline, there)}"
+        )
+    part = predictions[chosen[predictions["row"].to_numpy(dtype=np.intp)]]
+    if part.empty:
+        return pd.DataFrame(columns=list(VALUES))
+    # one number of resamples for all: with `groups` of all cases, patients without a chosen case count too
+    drawn = draw(
+        part.assign(fold=0),
+        pd.Series(np.arange(len(chosen))) if groups is None else groups,
+        metrics=metrics,
+        resamples=resamples,
+        seed=seed,
+        pooled=pooled,
+    )
+    low, high = centred_limits(drawn.values, drawn.points, level)
+    rows = drawn.rows
+    place = {key: i for i, key in enumerate(zip(*(rows[c] for c in rows.columns), strict=True))}
+    tables = []
+    for (name, model, target), i in place.items():
+        other = place.get((baseline, model, target)) if name not in (baseline, NO_FEATURES) else None
+        gains = np.full((3, len(metrics)), np.nan)
+        if other is not None:
+            gains[0] = drawn.points[i] - drawn.points[other]
+            gains[1:] = centred_limits(drawn.values[i] - drawn.values[other], gains[0], level)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "feature_set": name,
+                    "model": model,
+                    "target": target,
+                    "metric": list(metrics),
+                    "value": drawn.points[i],
+                    "low": np.clip(low[i], 0, 1),
+                    "high": np.clip(high[i], 0, 1),
+                    "difference": gains[0],
+                    "difference_low": gains[1],
+                    "difference_high": gains[2],
+                },
+                columns=list(VALUES),
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
