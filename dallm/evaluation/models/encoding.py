@@ -11,11 +11,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dallm.errors import UserError
+from dallm.evaluation.report_text import REPORT_TEXT, ReportWords
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["number", "ordered", "levels"]
+Kind = Literal["number", "ordered", "levels", "words"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Column:
 
     Attributes
     ----------
-    kind : {"number", "ordered", "levels"}
-        `ordered` columns become codes 0, 1, ...; `levels` become one column per level.
+    kind : {"number", "ordered", "levels", "words"}
+        `ordered` columns become codes 0, 1, ...; `levels` one column per level, `words` those of `words`.
     levels : tuple
         Of `ordered` columns lowest first, of `levels` the commonest first.
     missing : bool
@@ -40,10 +41,13 @@ class Column:
     fill: float = np.nan
     centre: float = 0.0
     scale: float = 1.0
+    words: ReportWords | None = None
 
     @property
     def width(self) -> int:
         """How many columns it becomes."""
+        if self.words is not None:
+            return self.words.width
         return (len(self.levels) if self.kind == "levels" else 1) + self.missing
 
 
@@ -130,6 +134,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for name, column in zip(self._names(), self.columns_, strict=True):
             if column is None:
                 continue
+            if column.words is not None:
+                names += [f"{name} {number}" for number in range(1, column.width + 1)]
+                continue
             names += [f"{name}={level}" for level in column.levels] if column.kind == "levels" else [name]
             names += [f"{name} is missing"] if column.missing else []
         return np.array(names, dtype=object)
@@ -151,6 +158,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return [str(n) for n in names] if names is not None else [f"x{i}" for i in range(self.n_features_in_)]
 
     def _learn(self, values: pd.Series) -> Column | None:
+        if values.name == REPORT_TEXT:
+            words = ReportWords().fit(values)
+            return Column("words", words=words) if words.width else None
         if _is_levels(values):
             return self._learn_levels(values)
         levels: tuple[Any, ...] = ()
@@ -186,6 +196,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return Column("levels", tuple(levels), missing)
 
     def _write(self, values: pd.Series, column: Column, out: NDArray[np.floating[Any]]) -> None:
+        if column.words is not None:
+            out[:] = column.words.transform(values)
+            return
         if column.kind == "levels":
             place = pd.Index(column.levels, dtype=object).get_indexer(_as_levels(values))
             out[:] = 0.0
