@@ -116,7 +116,12 @@ def marked(document: Document) -> Document:
 
 def _spoken(text: str) -> Iterator[Order]:
     lowered = text.lower()
+    here = {need for need in _needs() if need in lowered}
+    if not here:
+        return
     for rule in _rules():
+        if here.isdisjoint(rule.needs):
+            continue
         for start, end in _windows(lowered, rule.needs):
             # lower case may be longer than the text: then all of it is looked through
             whole = len(lowered) != len(text)
@@ -180,6 +185,11 @@ def _plain(text: str) -> tuple[str, list[int]]:
     letters = [(p, i) for c, i in kept for p in (unicodedata.normalize("NFKC", c) if c > "\u007f" else c)]
     plain = "".join(letter for letter, _ in letters)
     return _MIXED.sub(lambda m: m.group().translate(_LOOK_ALIKES), plain), [i for _, i in letters]
+
+
+@lru_cache(maxsize=1)
+def _needs() -> tuple[str, ...]:
+    return tuple(sorted({need for rule in _rules() for need in rule.needs}))
 
 
 @lru_cache(maxsize=1)
