@@ -19,6 +19,7 @@ _MOST_LEVELS = 50
 FOLDS = 5
 
 _YES = frozenset({"yes", "y", "true", "t", "1", "1.0", "positive", "pos", "present", "+"})
+_UNKNOWN = frozenset({"", "?", "unknown", "missing", "nan", "na", "n/a", "<na>", "not documented"})
 _NO = frozenset({"no", "n", "false", "f", "0", "0.0", "negative", "neg", "absent", "-"})
 
 
@@ -41,7 +42,7 @@ class Coded(NamedTuple):
 
 
 def coded(values: pd.Series[Any]) -> Coded:
-    """Return a column as codes; texts that differ in case or spaces alone are one level.
+    """Return a column as codes; texts that differ in case or spaces alone are one level, "unknown" is none.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def coded(values: pd.Series[Any]) -> Coded:
         return _numbers(numbers.to_numpy(dtype=np.float64))
     codes, found = pd.factorize(texts)
     plain = [str(level).strip().casefold() for level in found]
-    merged, levels = pd.factorize(np.array(plain, dtype=object))
+    merged, levels = pd.factorize(np.array([None if p in _UNKNOWN else p for p in plain], dtype=object))
     again = np.append(merged, -1)[codes]
     return Coded(np.asarray(again, dtype=np.intp), list(levels), False)
 

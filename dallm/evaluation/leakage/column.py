@@ -11,6 +11,7 @@ from scipy.special import gammaln
 from scipy.stats import norm
 
 from dallm.evaluation.leakage.association import (
+    Coded,
     auc_of,
     binned,
     chance_width,
@@ -34,7 +35,7 @@ STRONG_OF_TWO = 0.90
 BY_NAME = {"same": 0.75, "related": 0.75, "alike": 0.85}
 """ROC AUC from which on a column is refused, by how close its name is to the target's."""
 
-MISSING = 0.70
+MISSING = 0.65
 """ROC AUC of what is missing, from which on missingness is suspect."""
 
 ONE_CLASS = 20
@@ -93,7 +94,7 @@ class ColumnAudit:
         self._sampled = places is not None
         self._column = in_two(coded(values if places is None else values.iloc[places]))
         self._bins, self._n_bins = binned(self._column)
-        self._repeated: NDArray[np.intp] | None = None
+        self._pieces: list[tuple[int, int]] | None = None
 
     def against(self, target: TargetRows, match: Match | None, names: TargetNames) -> Iterator[Found]:
         """Yield what the column tells of a target; `match` is a match by name that was found already."""
@@ -158,33 +159,41 @@ class ColumnAudit:
 
     def _one_class(self, codes: NDArray[np.intp], target: TargetRows) -> Iterator[Found]:
         """Yield the value of one class that most cases have."""
-        if self._repeated is None:
-            sizes = np.bincount(self._column.codes[self._column.codes >= 0], minlength=1)
-            self._repeated = np.flatnonzero(sizes >= ONE_CLASS)
+        if self._pieces is None:
+            self._pieces = _pieces(self._column)
         known = codes >= 0
-        if not len(self._repeated) or not known.any():
+        if not self._pieces or not known.any():
             return
-        size = np.bincount(codes[known], minlength=len(self._column.levels))[self._repeated]
-        yes = np.bincount(codes[known], weights=target.truth[known], minlength=len(self._column.levels))
-        yes = yes[self._repeated]
-        for side, count in (("with", size - yes), ("without", yes)):
-            pure = np.flatnonzero((size >= ONE_CLASS) & (count == 0))
+        levels = len(self._column.levels)
+        sizes = np.bincount(codes[known], minlength=levels)
+        of_yes = np.bincount(codes[known], weights=target.truth[known], minlength=levels)
+        size = np.array([sizes[first:end].sum() for first, end in self._pieces])
+        yes = np.array([of_yes[first:end].sum() for first, end in self._pieces])
+        for side, others in (("with", size - yes), ("without", yes)):
+            pure = np.flatnonzero((size >= ONE_CLASS) & (others == 0))
             if not len(pure):
                 continue
             best = pure[np.argmax(size[pure])]
             share = target.truth[known].mean() if side == "with" else 1 - target.truth[known].mean()
-            if size[best] * np.log(share) > np.log(_CHANCE / (self._tests * len(self._repeated))):
+            if share >= 1 or size[best] * np.log(share) > np.log(_CHANCE / (self._tests * len(size))):
                 continue
-            level = self._column.levels[self._repeated[best]]
+            first, end = self._pieces[best]
+            said = f"the value {_level(self._column.levels[first])}"
+            if end - first > 1:
+                said = f"values from {_level(self._column.levels[first])} on, apart from all others,"
+                if first == 0:
+                    said = f"values up to {_level(self._column.levels[end - 1])}, apart from all others,"
             yield (
                 "suspect",
                 "one class",
-                f"all {int(size[best]):,} cases with the value {_level(level)} are cases {side} the target",
+                f"all {int(size[best]):,} cases with {said} are cases {side} the target",
             )
 
     def _equal(self, codes: NDArray[np.intp], target: TargetRows) -> str:
         """Return how the column is the target in another coding; empty where it is not."""
         count = len(self._column.levels)
+        if count > 2 and not self._column.ordered:
+            count = int(np.count_nonzero(np.bincount(codes[codes >= 0], minlength=count)))
         if count == 0 or (count > 2 and not self._column.ordered):
             return ""
         said = self._equal_by_presence(codes, target) if count == 1 else self._equal_in(codes, target)
@@ -242,6 +251,21 @@ class ColumnAudit:
 
     def _width(self, yes: int, no: int) -> float:
         return _quantile(self._tests) * chance_width(yes, no)
+
+
+def _pieces(column: Coded) -> list[tuple[int, int]]:
+    """Return the levels, from and to, that many cases have: single ones, and an end that stands apart."""
+    sizes = np.bincount(column.codes[column.codes >= 0], minlength=1)
+    found = [(int(level), int(level) + 1) for level in np.flatnonzero(sizes >= ONE_CLASS)]
+    if not column.ordered or len(column.levels) < 3 or not isinstance(column.levels[0], float):
+        return found
+    numbers = np.asarray(column.levels)
+    gaps = np.diff(numbers)
+    cut = int(np.argmax(gaps)) + 1
+    for first, end, rest in ((0, cut, numbers[cut:]), (cut, len(numbers), numbers[:cut])):
+        if end - first > 1 and gaps[cut - 1] > rest[-1] - rest[0] and len(rest) > 1:
+            found.append((first, end))
+    return found
 
 
 @lru_cache(maxsize=64)
