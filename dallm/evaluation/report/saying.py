@@ -69,6 +69,28 @@ def _of_groups(report: EvaluationReport) -> list[str]:
     ]
 
 
+def of_importances(report: EvaluationReport) -> str:
+    """Return how importances were measured."""
+    from dallm.evaluation.importance.permutation import NOISE
+    from dallm.evaluation.importance.shap_values import NOT_INSTALLED
+
+    if report.importance is None:
+        return "Importances were not measured."
+    names = report.importance["feature"]
+    noise = names[names.str.startswith(NOISE)].nunique()
+    shap = (
+        "Mean absolute SHAP values stand beside them."
+        if report.importance["shap"].notna().any()
+        else NOT_INSTALLED
+    )
+    return (
+        "Mean drop of the ROC AUC of held-out folds when a column is permuted, with an interval over folds. "
+        f"Relevant: above the highest of {count(noise, 'column')} of noise appended before fitting (a column "
+        f"that tells nothing is so once in {noise + 1}). Published: above the first of them, the rule of the "
+        f"paper's code. {shap}"
+    )
+
+
 def as_text(report: EvaluationReport) -> str:
     """Return the verdict and the table, as printed."""
     shown = table_as_text(report.table()).reset_index()
