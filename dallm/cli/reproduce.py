@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dallm.cli import reproduce_table2
+from dallm.cli import reproduce_table2, reproduce_table4
 from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.outputs import OutputFolder
 from dallm.cli.screen import notice, say, step, table, wants_progress
@@ -166,3 +166,4 @@ def _plain(value: Any) -> Any:
 
 
 reproduce.command("table2")(reproduce_table2.table2)
+reproduce.command("table4")(reproduce_table4.table4)

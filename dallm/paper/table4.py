@@ -100,8 +100,8 @@ class Table4:
     def table(self) -> pd.DataFrame:
         """Return the paper's layout as text: per row measured, published and leak-free figures.
 
-        On the paper's own cases an asterisk marks a published figure outside the spread of the seeds. ``AUC`` is the balanced
-        accuracy of decisions in every line; a ROC AUC from probabilities stands in a column of its own.
+        On the paper's own cases an asterisk marks a published figure outside the spread of the seeds. ``AUC``
+        is the balanced accuracy of decisions in every line; a ROC AUC from probabilities stands apart.
         """
         cells = self.cells()
         paper = published.table4()
@@ -142,8 +142,8 @@ class Table4:
         """Return what a reader of the table has to know."""
         seeds = max((len(runs) for runs in self.runs.values()), default=0)
         said = [
-            f"Measured: mean over {count(seeds, 'seed')}, plus or minus the standard deviation; a seed is one "
-            f"run of the public code's computation ({REFITS} refits averaged; XGBoost's and TabNet's are alike).",
+            f"Measured: mean over {count(seeds, 'seed')}, plus or minus the standard deviation; a seed is "
+            f"one run of the public code ({REFITS} refits averaged; XGBoost's and TabNet's are alike).",
             "The column AUC is the balanced accuracy of decisions, as in the public code; ROC AUC is from "
             "probabilities.",
             f"Always saying no has an accuracy of {self.always_no:.4f} and an AUC of .5000 on these cases.",

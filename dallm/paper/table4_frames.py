@@ -65,6 +65,7 @@ def read_tables(
     group: str | None = None,
     id: str | None = None,
     normals: int | None = NORMALS,
+    labels_only: Sequence[str] = (),
 ) -> Table4Input:
     """Find features, labels, split and patients in tables that have one row per case.
 
@@ -87,6 +88,8 @@ def read_tables(
     normals : int or None, default=100
         Where the tables say which cases have no finding, so many of them are drawn, as published (pandas,
         random state 0). None keeps all.
+    labels_only : sequence of str
+        Tables that are no feature set: they hold labels, marks or patients.
 
     Raises
     ------
@@ -104,6 +107,7 @@ def read_tables(
     chosen = {
         name: features_of(name, table, apart, (features or {}).get(name), notes)
         for name, table in tables.items()
+        if name not in labels_only
     }
     chosen = with_parts(chosen, notes)
     rows = _drawn(whole[-1], normals, notes)
