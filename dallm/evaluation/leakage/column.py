@@ -41,6 +41,9 @@ MISSING = 0.65
 ONE_CLASS = 20
 """Cases that a value of one class only must have."""
 
+OF_CLASS = (1 / 10, 1 / 3)
+"""Share of the cases of their class that they must be, of the rarer class and of the commoner."""
+
 _SHARE = 0.2  # of the target's cases that must have a value for a column to count as equal to it
 _CHANCE = 0.01  # that any of all columns reaches what is reported, did none tell anything
 _APART = 100.0  # two clusters of numbers count as two values if their distance is so much wider than each
@@ -170,11 +173,12 @@ class ColumnAudit:
         size = np.array([sizes[first:end].sum() for first, end in self._pieces])
         yes = np.array([of_yes[first:end].sum() for first, end in self._pieces])
         for side, others in (("with", size - yes), ("without", yes)):
-            pure = np.flatnonzero((size >= ONE_CLASS) & (others == 0))
+            share = target.truth[known].mean() if side == "with" else 1 - target.truth[known].mean()
+            fewest = max(ONE_CLASS, OF_CLASS[int(share > 0.5)] * share * known.sum())
+            pure = np.flatnonzero((size >= fewest) & (others == 0))
             if not len(pure):
                 continue
             best = pure[np.argmax(size[pure])]
-            share = target.truth[known].mean() if side == "with" else 1 - target.truth[known].mean()
             if share >= 1 or size[best] * np.log(share) > np.log(_CHANCE / (self._tests * len(size))):
                 continue
             first, end = self._pieces[best]
