@@ -46,9 +46,11 @@ def _of_leakage(report: EvaluationReport) -> list[str]:
 
 def _of_accuracy(report: EvaluationReport) -> list[str]:
     """Return how many rows of the table are no more accurate than always saying no."""
-    table = report.table(metrics=["accuracy"])["accuracy"]
-    never = table.get((NO_FEATURES, "always_no"))
-    rows = table[table.index.get_level_values("feature_set") != NO_FEATURES]
+    scores = report.scores
+    here = scores[(scores["metric"] == "accuracy") & (scores["target"] == report.target)]
+    means = here.groupby(["feature_set", "model"], sort=False)["value"].mean()
+    never = means.get((NO_FEATURES, "always_no"))
+    rows = means[means.index.get_level_values("feature_set") != NO_FEATURES]
     if never is None or not len(rows):
         return []
     below = int((rows <= never + 1e-12).sum())
@@ -69,18 +71,18 @@ def _of_groups(report: EvaluationReport) -> list[str]:
     ]
 
 
-def of_importances(report: EvaluationReport) -> str:
+def of_importances(importance: pd.DataFrame | None) -> str:
     """Return how importances were measured."""
     from dallm.evaluation.importance.permutation import NOISE
     from dallm.evaluation.importance.shap_values import NOT_INSTALLED
 
-    if report.importance is None:
+    if importance is None:
         return "Importances were not measured."
-    names = report.importance["feature"]
+    names = importance["feature"]
     noise = names[names.str.startswith(NOISE)].nunique()
     shap = (
         "Mean absolute SHAP values stand beside them."
-        if report.importance["shap"].notna().any()
+        if "shap" in importance and importance["shap"].notna().any()
         else NOT_INSTALLED
     )
     return (
