@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "Ack": "dallm.ack.ack",
     "AnswerCache": "dallm.engines.llm.cache.store",
+    "AsPublished": "dallm.evaluation.protocols",
     "Assertion": "dallm.engines.extractive.assertion",
     "Augmented": "dallm.augment.augmented",
     "Budget": "dallm.engines.llm.budget",
@@ -20,6 +21,7 @@ _WHERE = {
     "Cohort": "dallm.cohort",
     "EXPERT_QUERIES": "dallm.ack.queries",
     "Engine": "dallm.engines.base",
+    "EvaluationReport": "dallm.evaluation.report",
     "ExpertQuery": "dallm.ack.queries",
     "Feature": "dallm.features",
     "FeatureAugmenter": "dallm.augment.transformer",
@@ -27,22 +29,27 @@ _WHERE = {
     "Folder": "dallm.knowledge.sources.folder",
     "Forecast": "dallm.engines.llm.forecast",
     "Hit": "dallm.knowledge.passage",
+    "Holdout": "dallm.evaluation.protocols",
     "KnowledgeStore": "dallm.knowledge.stores.base",
     "LLMEngine": "dallm.engines.llm.engine",
+    "LeakFree": "dallm.evaluation.protocols",
     "Ledger": "dallm.engines.llm.ledger",
     "Lexicon": "dallm.lexicon",
     "Passage": "dallm.knowledge.passage",
     "Primer": "dallm.knowledge.sources.primer",
     "PubMed": "dallm.knowledge.sources.pubmed",
     "Radiopaedia": "dallm.knowledge.sources.radiopaedia",
+    "TabNetClassifier": "dallm.evaluation.models.tabnet.classifier",
     "Wikipedia": "dallm.knowledge.sources.wikipedia",
     "assertion_of": "dallm.engines.extractive.assertion",
     "audit_prompts": "dallm.engines.llm.audit",
     "augment": "dallm.augment.pipeline",
     "build_ack": "dallm.ack.build",
     "compare_retrieval": "dallm.paper.table3",
+    "control_fills": "dallm.evaluation.control_fills",
     "discover_features": "dallm.augment.discover",
     "engine": "dallm.engines.factory",
+    "evaluate": "dallm.evaluation.evaluate",
     "evaluate_retrieval": "dallm.evaluation.retrieval",
     "fill_existing": "dallm.augment.existing",
     "fill_values": "dallm.augment.fill",
@@ -52,6 +59,7 @@ _WHERE = {
     "read_mimic": "dallm.readers.mimic",
     "read_openi": "dallm.readers.openi",
     "read_table": "dallm.readers.table",
+    "value_fidelity": "dallm.fidelity.compare",
 }
 
 __all__ = sorted([*_WHERE, "__version__"])
@@ -94,9 +102,17 @@ if TYPE_CHECKING:
     from dallm.engines.llm.engine import LLMEngine as LLMEngine
     from dallm.engines.llm.forecast import Forecast as Forecast
     from dallm.engines.llm.ledger import Ledger as Ledger
+    from dallm.evaluation.control_fills import control_fills as control_fills
+    from dallm.evaluation.evaluate import evaluate as evaluate
+    from dallm.evaluation.models.tabnet.classifier import TabNetClassifier as TabNetClassifier
+    from dallm.evaluation.protocols import AsPublished as AsPublished
+    from dallm.evaluation.protocols import Holdout as Holdout
+    from dallm.evaluation.protocols import LeakFree as LeakFree
+    from dallm.evaluation.report import EvaluationReport as EvaluationReport
     from dallm.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from dallm.features import Feature as Feature
     from dallm.features import FeatureSet as FeatureSet
+    from dallm.fidelity.compare import value_fidelity as value_fidelity
     from dallm.knowledge.ingest import ingest as ingest
     from dallm.knowledge.passage import Hit as Hit
     from dallm.knowledge.passage import Passage as Passage

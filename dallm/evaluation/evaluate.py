@@ -1,0 +1,219 @@
+"""Whether new columns help: one call from feature sets and targets to a report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dallm.evaluation.asked import baseline_of, check_choices, inputs_of, protocol_of, provenance
+from dallm.evaluation.baselines import baseline_predictions
+from dallm.evaluation.controls import control_sets
+from dallm.evaluation.fits import Inputs, Split
+from dallm.evaluation.importance import PermutationImportance
+from dallm.evaluation.leakage import audit, raise_leaks
+from dallm.evaluation.models import ModelSpec, resolve_models
+from dallm.evaluation.operating import Criterion, check_criterion
+from dallm.evaluation.protocols import AsPublished, Protocol
+from dallm.evaluation.report import EvaluationReport, from_outcomes
+from dallm.evaluation.running import run_fits
+from dallm.evaluation.running.digests import table_digest, versions
+from dallm.evaluation.silent import silent_reports
+from dallm.evaluation.subgroups import strata
+
+if TYPE_CHECKING:
+    from dallm.augment.augmented import Augmented
+    from dallm.cohort import Cohort
+
+
+def evaluate(
+    feature_sets: Mapping[str, pd.DataFrame | Augmented] | pd.DataFrame | Augmented,
+    targets: Any = None,
+    groups: Any = None,
+    *,
+    cohort: Cohort | None = None,
+    augmented: Augmented | None = None,
+    models: Any = ("decision_tree", "random_forest", "xgboost", "tabnet"),
+    protocol: str | Protocol = "leak_free",
+    controls: Sequence[str] = ("tfidf", "random", "permuted"),
+    fills: Mapping[str, Augmented] | None = None,
+    subgroups: Sequence[str] | None = None,
+    baseline: str | None = None,
+    device: str = "auto",
+    on_leak: str = "raise",
+    allow_leaks: Collection[str] = (),
+    seed: int = 0,
+    operating_point: Criterion = "f1",
+    importances: bool | PermutationImportance = False,
+    n_jobs: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> EvaluationReport:
+    """Measure whether feature sets help to predict targets, with controls, intervals and a leakage audit.
+
+    Parameters
+    ----------
+    feature_sets : mapping of str to DataFrame or Augmented
+        Tables of predictors on one index, shape (cases, features). An `Augmented` alone gives the two sets
+        ``original`` and ``augmented``.
+    targets : DataFrame, Series or str or list of str, optional
+        Boolean, missing allowed, on the same index; or names of the cohort's targets. All targets of the
+        cohort if None.
+    groups : Series or str, optional
+        The patient of each case. The cohort's group if None; without any the report carries a warning.
+    cohort, augmented : optional
+        The cases with their reports, and how the new columns were filled; some controls, subgroups and the
+        test on silent reports need them. Taken from an `Augmented` among the feature sets.
+    models : str, estimator, list or mapping
+        See :func:`dallm.evaluation.models.resolve_models`.
+    protocol : {"leak_free"} or Protocol, default="leak_free"
+        Ten times five folds by patient, a `Holdout`, or `AsPublished`.
+    controls : sequence of {"tfidf", "random", "permuted"}
+        Feature sets that the new columns have to beat. One that cannot be run stands in the report with the
+        reason. `original` columns alone are the baseline.
+    fills : mapping of str to Augmented, optional
+        What :func:`dallm.control_fills` gave; they are run as controls.
+    subgroups : sequence of str, optional
+        Columns of the cohort, for example ``["gender", "age_band"]``.
+    baseline : str, optional
+        The feature set that the others are held against; the first one if None.
+    device : {"auto", "cpu", "cuda"}
+        Where models compute that can use a GPU.
+    on_leak : {"raise", "report"}
+        What happens where a feature is, or restates, a target, or a patient stands on both sides.
+    allow_leaks : collection of str
+        Columns that are used all the same.
+    seed : int
+        The result follows from it and the data alone.
+    operating_point : {"f1", "youden", "accuracy"} or float
+        What the threshold of a decision is chosen by, within the training cases of a fold; or the threshold.
+    importances : bool or PermutationImportance
+        Whether (and how) to measure permutation importances, which takes further fits.
+    n_jobs : int, optional
+        Fits at once; all cores if None.
+    folder : path, optional
+        Where finished fits are kept, so that a run that was ended goes on.
+    progress : bool, optional
+        Show progress on standard error; on a terminal only if None.
+
+    Returns
+    -------
+    EvaluationReport
+
+    Raises
+    ------
+    UserError
+        If tables, targets and groups do not fit each other or a leak is found, before anything is fitted;
+        or if a fit fails.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dallm import LeakFree
+    >>> rng = np.random.default_rng(0)
+    >>> patient = np.repeat(np.arange(60), 2)
+    >>> sick = rng.random(120) < 0.4
+    >>> few = pd.DataFrame({"age": rng.normal(60, 9, 120)})
+    >>> more = few.assign(cough=sick * 0.8 + rng.normal(0, 0.7, 120))
+    >>> report = evaluate({"original": few, "augmented": more}, pd.Series(sick, name="pneumonia"),
+    ...                   patient, models="logistic_regression", protocol=LeakFree(repeats=2), controls=())
+    >>> int((report.comparisons()["metric"] == "roc_auc").sum())
+    1
+    """
+    check_choices(on_leak, controls)
+    check_criterion(operating_point)
+    cohort, augmented = provenance(feature_sets, cohort, augmented)
+    inputs, chosen = inputs_of(
+        feature_sets, targets, groups, cohort, protocol_of(protocol), on_leak=on_leak, allow_leaks=allow_leaks
+    )
+    specs = resolve_models(models, device=device, seed=seed)
+    base = baseline_of(baseline, inputs)
+    controls = tuple(dict.fromkeys([*controls, *(fills or ())]))
+    levels = strata(inputs, cohort, subgroups)
+    made, not_run = control_sets(
+        inputs, controls, baseline=base, cohort=cohort, augmented=augmented, fills=fills, seed=seed
+    )
+    splits, notes = chosen.splits(inputs, seed)
+    leaks = audit(inputs, splits=splits, augmented=augmented, seed=seed)
+    # patients on both sides are what this protocol reproduces; the report says so
+    raise_leaks(leaks, "report" if isinstance(chosen, AsPublished) else on_leak, allow_leaks)
+    outcomes = run_fits(
+        Inputs({**inputs.sets, **made}, inputs.targets, inputs.groups, inputs.notes),
+        splits,
+        specs,
+        seed=seed,
+        n_jobs=n_jobs,
+        folder=folder,
+        progress=sys.stderr.isatty() if progress is None else progress,
+        importances=PermutationImportance() if importances is True else importances or None,
+        operating_point=operating_point,
+    )
+    predictions, fits, importance = from_outcomes(outcomes, inputs.targets)
+    guesses = baseline_predictions(inputs.targets, splits, seed=seed, operating_point=operating_point)
+    return EvaluationReport(
+        predictions=pd.concat([predictions, guesses], ignore_index=True),
+        splits=splits,
+        groups=inputs.groups,
+        cases=inputs.targets.index,
+        baseline=base,
+        sets=tuple(inputs.sets),
+        controls={name: not_run.get(name, "") for name in controls},
+        fits=fits,
+        audit=leaks,
+        importance=importance,
+        strata=levels,
+        silent=_silent(predictions, inputs, cohort, augmented, base, seed),
+        settings=_settings(inputs, splits, chosen, specs, seed, device, operating_point),
+        notes=(*inputs.notes, *notes),
+    )
+
+
+def _silent(
+    predictions: pd.DataFrame,
+    inputs: Inputs,
+    cohort: Cohort | None,
+    augmented: Augmented | None,
+    baseline: str,
+    seed: int,
+) -> pd.DataFrame | None:
+    """Return what silent reports show, where the reports and how columns were filled from them are there."""
+    if cohort is None or augmented is None or not cohort.report or len(inputs.sets) < 2:
+        return None
+    return silent_reports(
+        predictions,
+        cohort,
+        augmented,
+        inputs.groups,
+        baseline,
+        cases=inputs.targets.index,
+        feature_sets=[name for name in inputs.sets if name != baseline],
+        seed=seed,
+    )
+
+
+def _settings(
+    inputs: Inputs,
+    splits: Sequence[Split],
+    protocol: Protocol,
+    specs: Mapping[str, ModelSpec],
+    seed: int,
+    device: str,
+    operating_point: Criterion,
+) -> dict[str, Any]:
+    """Return what the result follows from."""
+    return {
+        "protocol": protocol.name,
+        "fits": len(splits),
+        "models": {name: {"device": spec.device, "notes": list(spec.notes)} for name, spec in specs.items()},
+        "seed": seed,
+        "device": device,
+        "operating_point": operating_point,
+        "versions": versions(),
+        "data_sha256": {
+            "targets": table_digest(inputs.targets),
+            **{name: table_digest(frame) for name, frame in inputs.sets.items()},
+        },
+    }
