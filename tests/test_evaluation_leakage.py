@@ -91,6 +91,17 @@ def test__audit__noisy_copies__are_refused_by_name_and_suspected_without(seed):
     assert found_for(called, "fluid_pl") == {"refuse"}
 
 
+@pytest.mark.parametrize(
+    ("target", "column"), [("y", "y_again"), ("edema", "edema seen by reader"), ("target", "target_noisy")]
+)
+def test__audit__name_with_other_words__is_refused_where_it_tells_the_target(target, column):
+    rng = np.random.default_rng(0)
+    truth = pd.Series(rng.random(400) < 0.3, name=target)
+    told = audit(inputs_of(pd.DataFrame({column: truth ^ (rng.random(400) < 0.1)}), truth))
+    assert told[["severity", "kind"]].to_numpy().tolist() == [["refuse", "name"]]
+    assert audit(inputs_of(pd.DataFrame({"q7": truth ^ (rng.random(400) < 0.15)}), truth)).empty
+
+
 def test__audit__name_of_target_without_association__is_listed_only():
     rng = np.random.default_rng(0)
     truth = pd.Series(rng.random(300) < 0.3, name="diabetes")

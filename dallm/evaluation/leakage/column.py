@@ -32,7 +32,7 @@ STRONG = 0.95
 STRONG_OF_TWO = 0.90
 """The same for columns of two values, which honest measurements hardly reach."""
 
-BY_NAME = {"same": 0.75, "related": 0.75, "alike": 0.85}
+BY_NAME = {"same": 0.75, "related": 0.75, "holds": 0.8, "alike": 0.85}
 """ROC AUC from which on a column is refused, by how close its name is to the target's."""
 
 MISSING = 0.65
@@ -107,7 +107,7 @@ class ColumnAudit:
             yield ("refuse", "identical", equal)
             return
         strength, how = self._strength(codes, target)
-        if match is None and strength >= BY_NAME["alike"]:
+        if match is None and strength >= BY_NAME["holds"]:
             match = names.by_spelling(self.name)
         two = len(self._column.levels) <= 2
         bound = STRONG_OF_TWO if two else STRONG
@@ -115,7 +115,7 @@ class ColumnAudit:
         if match is not None and strength >= BY_NAME[match.closeness]:
             yield "refuse", "name", f"{match.words}, and its {said}"
             return
-        if match is not None and match.closeness != "alike":
+        if match is not None and match.closeness in ("same", "related"):
             yield "suspect", "name", f"{match.words}, but its {said} only"
         if strength >= bound:
             yield "suspect", "association", f"its {said} (bound {bound:.2f})"

@@ -11,17 +11,18 @@ from dallm.lexicon_file import name_key
 if TYPE_CHECKING:
     from dallm.lexicon import Concept, Lexicon
 
-Closeness = Literal["same", "related", "alike"]
+Closeness = Literal["same", "related", "holds", "alike"]
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LAST_NUMBER = re.compile(r"\s*\d+$")
 _WRAPPING = frozenset(
-    "binary bin bool class copy encoded filled flag gt has is label num pred predicted present prob "
-    "report score status target true value x y yn".split()
+    "auto bin binary bool class code coded copy derived encoded est estimated feature filled final flag gt "
+    "has indicator ind is label llm model new noise noisy num old orig original outcome pred predicted "
+    "present prob probability proxy raw report score status target true value var x y yn".split()
 )
 """Words that a column's name carries around what it holds."""
 
-_SHORTEST = 4  # letters of a name that is looked for inside another, or compared by spelling
+_SHORTEST = 4  # letters of a name that is compared by spelling or in part
 _ALIKE = 88.0  # of 100: one letter in eight may differ
 
 
@@ -29,7 +30,8 @@ class Match(NamedTuple):
     """How a column's name is that of a target.
 
     `closeness` is ``same`` for the name, an alias or the same concept of the lexicon, ``related`` for a
-    parent or child of it there, ``alike`` for names that share words or are nearly spelt alike.
+    parent or child of it there, ``holds`` where the target's name is part of the column's, ``alike`` for
+    names that share a word or initials, or are nearly spelt alike.
     """
 
     closeness: Closeness
@@ -74,8 +76,7 @@ class TargetNames:
         for name in concepts:
             self._kin |= dict.fromkeys(lexicon.ancestors(name), "is a kind of")
             self._kin |= dict.fromkeys(lexicon.descendants(name), "includes")
-        self._spelt = [key for key in self._keys if len(key) >= _SHORTEST]
-        self._tokens = [frozenset(key.split()) for key in self._spelt]
+        self._tokens = {key: frozenset(key.split()) for key in self._keys}
 
     def match(self, column: str, aliases: Iterable[str] = ()) -> Match | None:
         """Return how the column's name, or one of its aliases, is that of the target."""
@@ -105,9 +106,12 @@ class TargetNames:
         key = _key(column)
         tokens = frozenset(key.split())
         bare = frozenset(_bare(column).split())
-        for other, words in zip(self._spelt, self._tokens, strict=True):
+        for other, words in self._tokens.items():
             if words <= tokens:
-                return Match("alike", f"its name holds {other!r}")
+                return Match("holds", f"its name holds {other!r}")
+        for other, words in self._tokens.items():
+            if len(other) < _SHORTEST:
+                continue
             if bare and bare < words and max(map(len, bare)) > _SHORTEST:
                 return Match("alike", f"its name is part of {other!r}")
             initials = "".join(word[0] for word in other.split())
