@@ -13,6 +13,7 @@ from dallm.evaluation.controls import CONTROLS, control_sets, other_patients, pa
 from dallm.evaluation.fits import Inputs
 from dallm.evaluation.inputs import check_inputs
 from dallm.evaluation.models.encoding import TableEncoder
+from dallm.evaluation.on_cases import on_cases
 from dallm.evaluation.report_text import REPORT_TEXT, ReportWords, joined_reports
 from dallm.evaluation.silent import FEWEST, mentions, silent_reports
 from dallm.evaluation.subgroups import strata, subgroup_scores
@@ -243,6 +244,25 @@ def test__subgroups__gain_in_one_group_only__is_found_there(inputs, cohort):
     first = found[(found["target"] == cohort.targets[0]) & (found["level"] == "F")].iloc[0]
     assert first["cases"] == int(women.sum())
     assert first["patients"] == inputs.groups[women].nunique()
+
+
+def test__on_cases__models_that_know_nothing__have_an_auc_of_one_half():
+    rng = np.random.default_rng(0)
+    n, parts = 400, []
+    truth = rng.random(n) < 0.15
+    for repeat in range(20):
+        fold = rng.permutation(n) % 5
+        rate = np.array([truth[fold != k].mean() for k in range(5)])[fold]  # all that such a model can say
+        shares = rate + rng.normal(0, 1e-4, n)
+        rows = {"feature_set": "a", "model": "tree", "target": "t", "repeat": repeat, "fold": fold}
+        rows |= {"row": np.arange(n), "truth": truth, "probability": shares, "decision": shares > 0.5}
+        parts.append(pd.DataFrame(rows))
+    found = on_cases(
+        pd.concat(parts), np.arange(n) % 2 == 0, None, None, metrics=["brier", "roc_auc"], resamples=50
+    )
+    told = found[found["target"] == "t"].set_index("metric")["value"]
+    assert list(told.index) == ["brier", "roc_auc"]
+    assert told["roc_auc"] == pytest.approx(0.5, abs=0.02)
 
 
 def test__subgroups__small_unknown_and_missing_columns__are_told(inputs, cohort):

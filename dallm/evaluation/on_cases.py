@@ -11,13 +11,15 @@ import pandas as pd
 from dallm.errors import UserError, did_you_mean
 from dallm.evaluation.baselines import NO_FEATURES
 from dallm.evaluation.fits import METRICS
-from dallm.evaluation.statistics.resampling import centred_limits, draw
+from dallm.evaluation.statistics.resampling import Draws, centred_limits, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 400
 """How many resamples an interval on part of the cases rests on, unless told otherwise."""
+
+_WITHIN_FOLDS = ("roc_auc",)
 
 VALUES = (
     "feature_set",
@@ -48,8 +50,10 @@ def on_cases(
 ) -> pd.DataFrame:
     """Return metrics and gains on some of the cases, with intervals by resampling patients.
 
-    No model is fitted again. The cases of all test folds of a repeat are taken together, as the few of one
-    fold may be of one class; figures are means over repeats. Differences are taken resample by resample.
+    No model is fitted again. Differences are taken resample by resample. The ROC AUC is the mean over test
+    folds that have both classes: over folds the probabilities of one model are not comparable, as a fold with
+    more positives was predicted by training cases with fewer, which brings a model that knows nothing well
+    below one half. All other metrics take the cases of all folds of a repeat together: one fold has few.
 
     Parameters
     ----------
@@ -94,22 +98,31 @@ def on_cases(
     part = predictions[chosen[predictions["row"].to_numpy(dtype=np.intp)]]
     if part.empty:
         return pd.DataFrame(columns=list(VALUES))
-    # one number of resamples for all: with `groups` of all cases, patients without a chosen case count too
-    drawn = draw(
-        part.assign(fold=0),
-        pd.Series(np.arange(len(chosen))) if groups is None else groups,
-        metrics=metrics,
-        resamples=resamples,
-        seed=seed,
-        pooled=pooled,
-    )
+    everyone = pd.Series(np.arange(len(chosen))) if groups is None else groups
+    tables = []
+    for whole_repeat in (False, True):
+        wanted = [m for m in metrics if (m not in _WITHIN_FOLDS) == whole_repeat]
+        if wanted:
+            used = part.assign(fold=0) if whole_repeat else part
+            # patients without a chosen case are drawn too: how many there are is a matter of chance
+            drawn = draw(used, everyone, metrics=wanted, resamples=resamples, seed=seed, pooled=pooled)
+            tables.append(_told(drawn, baseline, level))
+    found = pd.concat(tables, ignore_index=True)
+    order = {name: i for i, name in enumerate(metrics)}
+    rows = found.groupby(["feature_set", "model", "target"], sort=False).ngroup()
+    place = np.lexsort((found["metric"].map(order), rows))
+    return found.iloc[place].reset_index(drop=True)
+
+
+def _told(drawn: Draws, baseline: str | None, level: float) -> pd.DataFrame:
+    """Return values and gains with their intervals."""
     low, high = centred_limits(drawn.values, drawn.points, level)
     rows = drawn.rows
     place = {key: i for i, key in enumerate(zip(*(rows[c] for c in rows.columns), strict=True))}
     tables = []
     for (name, model, target), i in place.items():
         other = place.get((baseline, model, target)) if name not in (baseline, NO_FEATURES) else None
-        gains = np.full((3, len(metrics)), np.nan)
+        gains = np.full((3, len(drawn.metrics)), np.nan)
         if other is not None:
             gains[0] = drawn.points[i] - drawn.points[other]
             gains[1:] = centred_limits(drawn.values[i] - drawn.values[other], gains[0], level)
@@ -119,7 +132,7 @@ def on_cases(
                     "feature_set": name,
                     "model": model,
                     "target": target,
-                    "metric": list(metrics),
+                    "metric": list(drawn.metrics),
                     "value": drawn.points[i],
                     "low": np.clip(low[i], 0, 1),
                     "high": np.clip(high[i], 0, 1),
