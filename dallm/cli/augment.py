@@ -103,6 +103,10 @@ def augment(
     ack: AckOption = None,
     uncertain: UncertainOption = "missing",
     engine: EngineChoice,
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="End with a short evaluation on the targets; needs --target."),
+    ] = False,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Find the features that matter for a condition, and fill them for every case.
@@ -127,7 +131,7 @@ def augment(
         uncertain=cast("Uncertain", uncertain),
         engine=engine,
     )
-    run(cases, choices, out, overwrite=overwrite)
+    run(cases, choices, out, overwrite=overwrite, evaluate=evaluate)
 
 
 @with_groups

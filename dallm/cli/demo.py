@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from dallm.cli.augment import OverwriteOption
+from dallm.cli.evaluation_screen import show_short
 from dallm.cli.screen import say, step
 from dallm.cli.summary import show_counts, show_files, show_quotes
 
@@ -28,9 +29,14 @@ def demo(
         int, typer.Option("--cases", min=1, help="How many cases to make up.", metavar="N")
     ] = 300,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other cases.", metavar="N")] = 0,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate/--no-evaluate", help="End with a short evaluation.")
+    ] = True,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Make up a cohort with reports, augment it, and compare the new columns with what is true.
+
+    At the end a short evaluation tells whether the new columns help to predict the made-up targets.
 
     Needs no data, no key, no server and no download.
     """
@@ -49,6 +55,8 @@ def demo(
     )
     _write_input(cohort, folder / INPUT)
     _show(augmented, truth, folder.path)
+    if evaluate:
+        show_short(augmented, f"dallm evaluate {folder.path} --out {folder / 'evaluation'}", seed=seed)
 
 
 class Agreement(NamedTuple):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dallm.cli.screen import say, step, table
+from dallm.errors import UserError
 
 if TYPE_CHECKING:
     from dallm.augment.augmented import Augmented
@@ -59,8 +60,16 @@ def evaluate_fast(augmented: Augmented, *, seed: int = 0) -> EvaluationReport:
 
 
 def show_short(augmented: Augmented, command: str, *, seed: int = 0) -> None:
-    """Evaluate in seconds and write the short table, with the command that does it in full."""
-    report = evaluate_fast(augmented, seed=seed)
+    """Evaluate in seconds and write the short table, with the command that does it in full.
+
+    Cases that are too few to be evaluated are told so in a line: the work that was asked for is done.
+    """
+    try:
+        report = evaluate_fast(augmented, seed=seed)
+    except UserError as error:
+        say()
+        say(f"Not evaluated: {error}")
+        return
     say()
     say("Do the new columns help?", style="bold")
     show_report(report)

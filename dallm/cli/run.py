@@ -13,6 +13,7 @@ import typer
 
 from dallm import __version__
 from dallm.cli.engines import EngineChoice, left_open, show_forecast
+from dallm.cli.evaluation_screen import show_short
 from dallm.cli.outputs import CHECKPOINT, KNOWLEDGE, RESULTS, OutputFolder
 from dallm.cli.screen import notice, say, step, wants_progress
 from dallm.cli.stores import check_there, open_given, place_of
@@ -89,7 +90,7 @@ class Choices:
         }
 
 
-def run(cases: CaseInput, choices: Choices, out: Path, *, overwrite: bool) -> None:
+def run(cases: CaseInput, choices: Choices, out: Path, *, overwrite: bool, evaluate: bool = False) -> None:
     """Do the main job, or go on with it, and show what came of it."""
     folder = OutputFolder(out)
     request = {**cases.settings(), **choices.settings()}
@@ -101,6 +102,8 @@ def run(cases: CaseInput, choices: Choices, out: Path, *, overwrite: bool) -> No
     cohort = cases.read()
     for note in cohort.notes:
         step(f"  {note}")
+    if evaluate and not cohort.targets:
+        raise UserError("--evaluate needs something to predict: name it with --target COLUMN.")
     augmented = augment_into(
         folder,
         cohort,
@@ -114,6 +117,8 @@ def run(cases: CaseInput, choices: Choices, out: Path, *, overwrite: bool) -> No
     show_counts(augmented)
     say()
     show_files(folder.path)
+    if evaluate:
+        show_short(augmented, f"dallm evaluate {folder.path} --out {folder / 'evaluation'}")
 
 
 def augment_into(
