@@ -77,6 +77,8 @@ class PermutationImportance:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"PermutationImportance({name}={value!r}): give a whole number of 1 or more.")
+        # fits are known again by what is asked for: installing the package asks for more
+        object.__setattr__(self, "shap", bool(self.shap) and shap_is_installed())
 
     def __call__(
         self,
@@ -99,7 +101,7 @@ class PermutationImportance:
         noisy_test = _with_noise(test, self.noise, rng)
         model = fit(noisy_train)
         found = permutation_drops(model, noisy_test, truth, self.permutations, np.random.default_rng(seed))
-        if self.shap and shap_is_installed():
+        if self.shap:
             values = mean_shap(model, noisy_test)
             found |= {f"{SHAP}{name}": value for name, value in (values or {}).items()}
         return found

@@ -37,6 +37,8 @@ def mean_shap(model: Any, test: pd.DataFrame) -> dict[str, float] | None:
     import shap
 
     inner, encoded, sources = _inner(model, test)
+    if inner is None:
+        return None
     try:
         values = np.asarray(shap.TreeExplainer(inner).shap_values(encoded), dtype=float)
     except Exception:  # shap raises types of its own and of others for models that are no trees
@@ -57,4 +59,5 @@ def _inner(model: Any, test: pd.DataFrame) -> tuple[Any, np.ndarray[Any, Any], l
     encoder = getattr(model, "encoder_", None)
     if encoder is None:
         return model, np.asarray(test, dtype=float), list(test.columns)
-    return model.estimator_, encoder.transform(test), [test.columns[i] for i in encoder.origin_]
+    inner = getattr(model, "estimator_", None)
+    return inner, encoder.transform(test), [test.columns[i] for i in encoder.origin_]

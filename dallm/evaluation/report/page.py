@@ -204,7 +204,7 @@ def _subgroups(report: EvaluationReport) -> str:
 def _importances(report: EvaluationReport) -> str:
     found = report.importances()
     if found.empty:
-        return ""
+        return f"<h2>Importances</h2>{paragraphs([report.importance_note])}"
     parts = ["<h2>Importances</h2>", paragraphs([report.importance_note])]
     name = next((s for s in reversed(report.sets) if (found["feature_set"] == s).any()), "")
     if name:

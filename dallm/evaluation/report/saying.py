@@ -77,7 +77,7 @@ def of_importances(importance: pd.DataFrame | None) -> str:
     from dallm.evaluation.importance.shap_values import NOT_INSTALLED
 
     if importance is None:
-        return "Importances were not measured."
+        return "Importances were not measured; importances=True asks for them."
     names = importance["feature"]
     noise = names[names.str.startswith(NOISE)].nunique()
     shap = (
