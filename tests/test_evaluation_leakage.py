@@ -56,6 +56,7 @@ RECODED = {
     "gaps": lambda y: y.astype("boolean").mask(np.arange(len(y)) % 3 == 0),
     "said unknown": lambda y: y.map({True: "a", False: "b"}).mask(np.arange(len(y)) % 5 == 0, "unknown"),
     "present or missing": lambda y: pd.Series("positive", index=y.index).where(y),
+    "graded": lambda y: y.map({True: "mild", False: "none"}).mask(y & (np.arange(len(y)) % 2 == 0), "severe"),
     "jitter": lambda y: y + np.random.default_rng(0).normal(0, 1e-3, len(y)),
 }
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
 from scipy.stats import norm
 
 from dallm.evaluation.leakage.association import (
@@ -19,6 +18,7 @@ from dallm.evaluation.leakage.association import (
     cross_validated,
     in_two,
 )
+from dallm.evaluation.leakage.recoded import recoded, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +44,7 @@ ONE_CLASS = 20
 OF_CLASS = (1 / 10, 1 / 3)
 """Share of the cases of their class that they must be, of the rarer class and of the commoner."""
 
-_SHARE = 0.2  # of the target's cases that must have a value for a column to count as equal to it
 _CHANCE = 0.01  # that any of all columns reaches what is reported, did none tell anything
-_APART = 100.0  # two clusters of numbers count as two values if their distance is so much wider than each
 
 
 class TargetRows(NamedTuple):
@@ -182,11 +180,11 @@ class ColumnAudit:
             if share >= 1 or size[best] * np.log(share) > np.log(_CHANCE / (self._tests * len(size))):
                 continue
             first, end = self._pieces[best]
-            said = f"the value {_level(self._column.levels[first])}"
+            said = f"the value {shown(self._column.levels[first])}"
             if end - first > 1:
-                said = f"values from {_level(self._column.levels[first])} on, apart from all others,"
+                said = f"values from {shown(self._column.levels[first])} on, apart from all others,"
                 if first == 0:
-                    said = f"values up to {_level(self._column.levels[end - 1])}, apart from all others,"
+                    said = f"values up to {shown(self._column.levels[end - 1])}, apart from all others,"
             yield (
                 "suspect",
                 "one class",
@@ -195,63 +193,12 @@ class ColumnAudit:
 
     def _equal(self, codes: NDArray[np.intp], target: TargetRows) -> str:
         """Return how the column is the target in another coding; empty where it is not."""
-        count = len(self._column.levels)
-        if count > 2 and not self._column.ordered:
-            count = int(np.count_nonzero(np.bincount(codes[codes >= 0], minlength=count)))
-        if count == 0 or (count > 2 and not self._column.ordered):
-            return ""
-        said = self._equal_by_presence(codes, target) if count == 1 else self._equal_in(codes, target)
+        said = recoded(self._column, codes, target.truth, self._tests)
         if not said or not self._sampled:
             return said
         whole = in_two(coded(self._all))  # a sample cannot say that two columns are equal
         rows = np.flatnonzero(target.known)
-        again = ColumnAudit.__new__(ColumnAudit)
-        again._column, again._tests, again._sampled = whole, self._tests, False
-        return again._equal(
-            whole.codes[rows],
-            TargetRows(target.name, rows, target.everywhere[rows], rows, target.known, target.everywhere),
-        )
-
-    def _equal_by_presence(self, codes: NDArray[np.intp], target: TargetRows) -> str:
-        present = codes >= 0
-        if present.all() or not present.any():
-            return ""
-        yes = int(present.sum())
-        if self._by_chance(yes, len(codes) - yes):
-            return ""
-        for word, same in (("where the target is True", target.truth), ("where it is False", ~target.truth)):
-            if np.array_equal(present, same):
-                return f"it has the value {_level(self._column.levels[0])} exactly {word}"
-        return ""
-
-    def _equal_in(self, codes: NDArray[np.intp], target: TargetRows) -> str:
-        known = codes >= 0
-        held, truth = codes[known], target.truth[known]
-        yes = int(truth.sum())
-        if len(held) < _SHARE * len(codes) or yes in (0, len(held)):
-            return ""
-        of_yes, of_no = held[truth], held[~truth]
-        low_yes, high_yes, low_no, high_no = of_yes.min(), of_yes.max(), of_no.min(), of_no.max()
-        if low_yes <= high_no and low_no <= high_yes:
-            return ""
-        levels = self._column.levels
-        coding = f"{_level(levels[low_yes])} for True, {_level(levels[low_no])} for False"
-        if low_yes != high_yes or low_no != high_no:
-            if not isinstance(levels[0], float):
-                return ""
-            inside = max(levels[high_yes] - levels[low_yes], levels[high_no] - levels[low_no])
-            between = max(levels[low_yes] - levels[high_no], levels[low_no] - levels[high_yes])
-            if between < _APART * inside:
-                return ""
-            coding = f"about {_level(levels[low_yes])} for True, about {_level(levels[low_no])} for False"
-        if self._by_chance(yes, len(held) - yes):
-            return ""
-        return f"it equals the target in all {len(held):,} cases that have both ({coding})"
-
-    def _by_chance(self, yes: int, no: int) -> bool:
-        """Whether some column of so many equals the target, were each drawn with as many cases of either."""
-        ways = gammaln(yes + no + 1) - gammaln(yes + 1) - gammaln(no + 1)
-        return bool(np.log(2 * self._tests) - ways > np.log(5 * _CHANCE))
+        return recoded(whole, whole.codes[rows], target.everywhere[rows], self._tests)
 
     def _width(self, yes: int, no: int) -> float:
         return _quantile(self._tests) * chance_width(yes, no)
@@ -279,10 +226,3 @@ def _quantile(tests: int) -> float:
 
 def _shown(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _level(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return repr(text if len(text) <= 24 else text[:21] + "...")
