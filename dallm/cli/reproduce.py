@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dallm.cli import reproduce_table2, reproduce_table4
+from dallm.cli import reproduce_figures, reproduce_table2, reproduce_table4
 from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.outputs import OutputFolder
 from dallm.cli.screen import notice, say, step, table, wants_progress
@@ -167,3 +167,6 @@ def _plain(value: Any) -> Any:
 
 reproduce.command("table2")(reproduce_table2.table2)
 reproduce.command("table4")(reproduce_table4.table4)
+reproduce.command("figure3")(reproduce_figures.figure3)
+reproduce.command("figure4")(reproduce_figures.figure4)
+reproduce.command("figure5")(reproduce_figures.figure5)

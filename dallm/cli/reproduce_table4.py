@@ -229,9 +229,9 @@ def table4(
     if mimic is not None and ready.frame:
         raise UserError("--mimic and --frame exclude each other; give one.")
     place = OutputFolder(out)
-    chosen = _models(models, with_tabnet=bool(ready.frame) or mimic is not None)
-    free = _models(leak_free_models, with_tabnet=False) if leak_free_models else _fast(chosen)
-    read, same_data = _read(ready, mimic, cases, engine, seed)
+    chosen = chosen_models(models, with_tabnet=bool(ready.frame) or mimic is not None)
+    free = chosen_models(leak_free_models, with_tabnet=False) if leak_free_models else _fast(chosen)
+    read, same_data = read_cases(ready, mimic, cases, engine, seed)
     for note in read.notes:
         step(f"  {note}")
     if "tabnet" not in free and "tabnet" in chosen:
@@ -254,7 +254,7 @@ def table4(
         say(f"  {path}")
 
 
-def _read(
+def read_cases(
     ready: ReadyTables, mimic: Path | None, cases: int, engine: EngineChoice, seed: int
 ) -> tuple[Table4Input, bool]:
     """Return the feature sets, and whether they are of the paper's own cases."""
@@ -272,7 +272,8 @@ def _read(
     return input_of_cohort(cohort, engine.open(), seed=seed), False
 
 
-def _models(said: str | None, *, with_tabnet: bool) -> list[str]:
+def chosen_models(said: str | None, *, with_tabnet: bool) -> list[str]:
+    """Return the models that the command line names; without names the paper's, perhaps but for TabNet."""
     from dallm.paper.as_published import MODELS
 
     if said is None:
