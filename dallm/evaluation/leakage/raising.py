@@ -56,9 +56,12 @@ def raise_leaks(audit: pd.DataFrame, on_leak: str = "raise", allow_leaks: Collec
     if len(first) > _SHOWN:
         said.append(f"And {len(first) - _SHOWN:,} more.")
     names = ", ".join(repr(name) for name in list(dict.fromkeys(first["column"]))[:_SHOWN])
+    of_splits = severe["kind"].str.startswith("shared")
+    steps = ["drop the column"] if not of_splits.all() else []
+    steps += ["make splits that keep the cases of a patient on one side"] if of_splits.any() else []
     remedy = (
-        f"Drop the column, or make splits that keep patients together; if it is wanted, give "
-        f"allow_leaks=[{names}], or on_leak='report' to have all of it listed only."
+        f"{' and '.join(steps).capitalize()}; if it is wanted, give allow_leaks=[{names}], or "
+        "on_leak='report' to have all of it listed only."
     )
     raise UserError(" ".join([*said, remedy]))
 
