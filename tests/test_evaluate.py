@@ -53,6 +53,20 @@ def test__evaluate__columns_that_help__says_so_with_controls(tables):
     assert report.leakage().query("severity == 'refuse'").empty
 
 
+def test__evaluate__two_sets_with_new_columns__have_controls_of_their_own(tables):
+    sets, labels, patients = tables
+    three = {**sets, "other": sets["original"].assign(third=np.arange(240) % 7)}
+    report = dallm.evaluate(
+        three, labels, patients, protocol=protocol(), **{**FAST, "controls": ("random", "original")}
+    )
+    assert dict(report.controls) == {
+        "random (augmented)": "",
+        "random (other)": "",
+        "original": report.controls["original"],
+    }
+    assert any("random (other)" in line for line in report.verdict())
+
+
 def test__evaluate__twice__gives_the_same_scores_and_keeps_fits(tables, tmp_path):
     sets, labels, patients = tables
     first = dallm.evaluate(sets, labels, patients, protocol=protocol(), folder=tmp_path, n_jobs=1, **FAST)

@@ -160,7 +160,7 @@ def evaluate(
         cases=inputs.targets.index,
         baseline=base,
         sets=tuple(inputs.sets),
-        controls={name: not_run.get(name, "") for name in controls},
+        controls={**dict.fromkeys(made, ""), **not_run},
         fits=fits,
         audit=leaks,
         importance=importance,
