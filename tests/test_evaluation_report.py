@@ -316,6 +316,8 @@ def test__permutation__many_columns__do_not_depend_on_how_many_are_asked_at_once
     whole = permutation_drops(model, table, truth, 3, np.random.default_rng(0))
     monkeypatch.setattr("dallm.evaluation.importance.permutation._ROWS_AT_ONCE", 1)
     assert permutation_drops(model, table, truth, 3, np.random.default_rng(0)) == whole
+    monkeypatch.setattr("dallm.evaluation.importance.permutation._encodes_rows", lambda _: False)
+    assert permutation_drops(model, table, truth, 3, np.random.default_rng(0)) == whole
 
 
 def test__summarise__without_noise__is_refused(report):

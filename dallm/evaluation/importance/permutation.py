@@ -126,36 +126,74 @@ def permutation_drops(
     """
     column = list(model.classes_).index(1)
     weights = np.ones((len(test), 1))
+    asked = _Encoded(model, test) if _encodes_rows(model) else _Plain(model, test)
 
-    def area(probability: NDArray[np.float64]) -> float:
-        return float(resampled_metrics(truth, probability, truth, weights, ["roc_auc"])["roc_auc"][0])
+    def areas(shares: NDArray[np.float64]) -> float:
+        found = [
+            resampled_metrics(truth, one, truth, weights, ["roc_auc"])["roc_auc"][0]
+            for one in shares.reshape(-1, len(test))
+        ]
+        return float(np.mean(found))
 
-    whole = area(np.asarray(model.predict_proba(test))[:, column])
+    still = np.arange(len(test))
+    whole = areas(asked.probabilities([0], [still])[:, column])
     orders = [rng.permutation(len(test)) for _ in range(permutations)]
     at_once = max(1, _ROWS_AT_ONCE // max(1, len(test) * permutations))
     names = list(test.columns)
     drops: dict[str, float] = {}
     for start in range(0, len(names), at_once):
-        part = names[start : start + at_once]
-        asked = _permuted(test, part, orders)
-        given = np.asarray(model.predict_proba(asked))[:, column].reshape(len(part), permutations, len(test))
-        for name, shares in zip(part, given, strict=True):
-            drops[str(name)] = whole - float(np.mean([area(one) for one in shares]))
+        places = list(range(start, min(start + at_once, len(names))))
+        given = asked.probabilities(places, orders)[:, column].reshape(len(places), -1)
+        drops |= {str(names[i]): whole - areas(shares) for i, shares in zip(places, given, strict=True)}
     return drops
 
 
-def _permuted(test: pd.DataFrame, names: list[Any], orders: list[NDArray[np.intp]]) -> pd.DataFrame:
-    """Return copies of the table below each other, each with one column in another order."""
-    size, copies = len(test), len(names) * len(orders)
-    rows = np.tile(np.arange(size), copies)
-    made = {}
-    for name in test.columns:
-        order = rows
-        if name in names:
-            order, at = rows.copy(), names.index(name) * len(orders) * size
-            order[at : at + len(orders) * size] = np.concatenate(orders)
-        made[name] = test[name].array.take(order)
-    return pd.DataFrame(made)
+def _encodes_rows(model: Any) -> bool:
+    """Return whether the model makes numbers of each row by itself and gives them to a bare classifier."""
+    from dallm.evaluation.models import TableClassifier
+
+    return type(model) is TableClassifier and model.encode != "none" and not hasattr(model.estimator, "steps")
+
+
+class _Plain:
+    """Asks any model, with copies of the table below each other."""
+
+    def __init__(self, model: Any, test: pd.DataFrame) -> None:
+        self._model = model
+        self._test = test
+
+    def probabilities(self, places: list[int], orders: list[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return the probabilities with each of some columns in each of some orders, one after the other."""
+        size = len(self._test)
+        rows = np.tile(np.arange(size), len(places) * len(orders))
+        made = {}
+        for i, name in enumerate(self._test.columns):
+            order = rows
+            if i in places:
+                order, at = rows.copy(), places.index(i) * len(orders) * size
+                order[at : at + len(orders) * size] = np.concatenate(orders)
+            made[name] = self._test[name].array.take(order)
+        return np.asarray(self._model.predict_proba(pd.DataFrame(made)))
+
+
+class _Encoded:
+    """The same with the numbers that the model makes of the table once: texts take long to read."""
+
+    def __init__(self, model: Any, test: pd.DataFrame) -> None:
+        self._classifier = model.estimator_
+        self._numbers = model.encoder_.transform(test)
+        self._origin = np.asarray(model.encoder_.origin_)
+
+    def probabilities(self, places: list[int], orders: list[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return the probabilities with each of some columns in each of some orders, one after the other."""
+        size = len(self._numbers)
+        asked = np.tile(self._numbers, (len(places) * len(orders), 1))
+        for at, place in enumerate(places):
+            members = np.flatnonzero(self._origin == place)
+            for copy, order in enumerate(orders):
+                first = (at * len(orders) + copy) * size
+                asked[first : first + size, members] = self._numbers[np.ix_(order, members)]
+        return np.asarray(self._classifier.predict_proba(asked))
 
 
 def _with_noise(table: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:
