@@ -12,7 +12,8 @@ import typer
 from dallm.cli.engines import EngineChoice
 from dallm.cli.option_groups import Without, with_groups
 from dallm.cli.outputs import OutputFolder
-from dallm.cli.reproduce_table4 import ReadyTables, chosen_models, read_cases
+from dallm.cli.ready_tables import ReadyTables
+from dallm.cli.reproduce_table4 import chosen_models, read_cases
 from dallm.cli.screen import say, step, wants_progress
 
 _CASES = "Cases"

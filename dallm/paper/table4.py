@@ -19,15 +19,10 @@ from dallm.paper.as_published import MEASURES, MODELS, REFITS, TABNET_EPOCHS, Ru
 from dallm.paper.published_runs import published_runs
 from dallm.paper.table4_columns import table4_set
 from dallm.paper.table4_frames import Table4Input
+from dallm.paper.table4_text import COLUMNS, METRIC_OF, NO_P, leak_free_cell, measured_cell, paper_cell, plain
 
-NO_P = "definition not published"
-COLUMNS = ("accuracy", "AUC", "precision", "F1", "recall", "p", "relevant", "ROC AUC")
 _LEVEL = 0.95
 _ROUNDED = {"relevant": 0.5}
-_LEAK_FREE = {"accuracy": "accuracy", "AUC": "balanced_accuracy", "precision": "precision", "F1": "f1"} | {
-    "recall": "recall",
-    "ROC AUC": "roc_auc",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +87,7 @@ class Table4:
         made = pd.DataFrame(rows).astype({"inside": "boolean"})
         if self.leak_free is None:
             return made
-        back = {theirs: own for own, theirs in _LEAK_FREE.items()}
+        back = {theirs: own for own, theirs in METRIC_OF.items()}
         found = self.leak_free.assign(measure=self.leak_free["measure"].map(back))
         found = found.rename(columns={"value": "leak_free", "low": "leak_free_low", "high": "leak_free_high"})
         return made.merge(found, on=["feature_set", "model", "measure"], how="left")
@@ -110,17 +105,17 @@ class Table4:
         for name, model in self.runs:
             mine = cells[(cells["feature_set"] == name) & (cells["model"] == model)].set_index("measure")
             lines.append((name, MODELS[model], "as published, measured"))
-            rows.append([_measured(mine, column) for column in COLUMNS])
+            rows.append([measured_cell(mine, column) for column in COLUMNS])
             row = self.row_of.get(name)
             if row is not None:
                 figures = paper.xs((row, MODELS[model]))
                 lines.append((name, MODELS[model], "published"))
-                rows.append([_of_paper(mine, figures, column, self.same_data) for column in COLUMNS])
+                rows.append([paper_cell(mine, figures, column, self.same_data) for column in COLUMNS])
             if self.leak_free is not None:
                 found = self.leak_free
                 own = found[(found["feature_set"] == name) & (found["model"] == model)]
                 lines.append((name, MODELS[model], "leak-free"))
-                rows.append([_leak_free(own, column) for column in COLUMNS])
+                rows.append([leak_free_cell(own, column) for column in COLUMNS])
         index = pd.MultiIndex.from_tuples(lines, names=["feature_set", "model", "figures"])
         return pd.DataFrame(rows, index=index, columns=list(COLUMNS))
 
@@ -131,8 +126,8 @@ class Table4:
         return [
             f"{name}, {MODELS[str(model)]}: "
             + "; ".join(
-                f"{c.measure} published {_plain(c.measure, c.published)}, "
-                f"seeds {_plain(c.measure, c.low)} to {_plain(c.measure, c.high)}"
+                f"{c.measure} published {plain(c.measure, c.published)}, "
+                f"seeds {plain(c.measure, c.low)} to {plain(c.measure, c.high)}"
                 for c in part.itertuples()
             )
             for (name, model), part in far.groupby(["feature_set", "model"], sort=False)
@@ -289,35 +284,3 @@ def _sizes(read: Table4Input, truth: np.ndarray[Any, Any]) -> str:
         tested = int((read.groups.isin(list(both)) & (read.split == "test")).sum())
         said += f" {count(tested, 'test case')} of a patient who is trained on, too."
     return said
-
-
-def _plain(measure: Any, value: Any) -> str:
-    return f"{value:.1f}".removesuffix(".0") if measure == "relevant" else f"{value:.4f}"
-
-
-def _measured(mine: pd.DataFrame, column: str) -> str:
-    if column == "p":
-        return NO_P
-    if column not in mine.index:
-        return ""
-    cell = mine.loc[column]
-    digits = 1 if column == "relevant" else 4
-    return f"{cell['measured']:.{digits}f} ± {cell['sd']:.{digits}f}"
-
-
-def _of_paper(mine: pd.DataFrame, figures: Any, column: str, same_data: bool) -> str:
-    if column not in figures.index:
-        return ""
-    if column == "p":
-        return f"{figures[column]:.4f} ({NO_P})"
-    outside = same_data and not mine.loc[column, "inside"]
-    return _plain(column, figures[column]) + (" *" if outside else "")
-
-
-def _leak_free(own: pd.DataFrame, column: str) -> str:
-    measure = _LEAK_FREE.get(column)
-    cell = own[own["measure"] == measure]
-    if cell.empty:
-        return "not run" if own.empty and measure is not None else ""
-    one = cell.iloc[0]
-    return f"{one['value']:.4f} ({one['low']:.3f} to {one['high']:.3f})"

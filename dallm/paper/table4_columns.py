@@ -93,11 +93,9 @@ def is_flag(values: pd.Series[Any]) -> bool:
     if len(known) and all(isinstance(v, (bool, np.bool_)) for v in known.unique()):
         return True
     words = {str(v).strip().lower() for v in known.unique()}
-    # answers of a model are seldom all clean: most cases have to say true or false
-    said = known.astype(str).str.strip().str.lower().isin(["true", "false", "yes", "no"])
-    return bool(words) and (
-        bool(words & {"true", "yes", "false", "no"}) and (words <= _FLAGS or said.mean() > 0.5)
-    )
+    if words & {"true", "false"}:  # answers of a model are seldom all clean
+        return True
+    return bool(words & {"yes", "no"}) and words <= _FLAGS
 
 
 def _numbers(column: str, values: pd.Series[Any], name: str, filled: list[str]) -> dict[str, Any]:

@@ -262,9 +262,8 @@ def _split(
 
 
 def _marks_by_case(split: pd.Series[Any], index: pd.Index[Any]) -> pd.Series[Any]:
-    marks = (
-        split.set_axis(split.index.astype(str)) if not pd.api.types.is_integer_dtype(index.dtype) else split
-    )
+    by_position = pd.api.types.is_integer_dtype(index.dtype)
+    marks = split if by_position else split.set_axis(split.index.astype(str))
     if not marks.index.is_unique or index.isin(marks.index).sum() == 0:
         raise UserError("The file of marks does not name each case once by the ids of the tables; give --id.")
     return marks.reindex(index)
