@@ -96,6 +96,7 @@ def _bars(axis: Any, part: pd.DataFrame) -> None:
     if len(noise):
         axis.axvline(float(noise.iloc[0]), color=_RED, linewidth=1, linestyle="--")
     axis.axvline(0, color="#444444", linewidth=0.8)
+    axis.locator_params(axis="x", nbins=4)
     axis.grid(axis="x", color="#e5e5e5", linewidth=0.7)
     axis.set_axisbelow(True)
     for side in ("top", "right"):

@@ -14,7 +14,7 @@ from dallm.case_ids import count
 from dallm.evaluation.fits import METRICS
 from dallm.evaluation.html_page import page, paragraphs, table
 from dallm.evaluation.report.definitions import definitions
-from dallm.evaluation.report.paper_table import TITLES, as_text, number, p_text, with_interval
+from dallm.evaluation.report.paper_table import TITLES, as_text, number, p_text
 from dallm.evaluation.scores import MACRO, POOLED
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _TITLE = "Evaluation"
 _FEATURES = 30  # that a plot of the page shows; all stand in its table
 _WORDS = {MACRO: "mean over targets", POOLED: "all decisions together"}
-_WIDE = "overflow-x:auto"
 
 
 def to_page(report: EvaluationReport) -> str:
@@ -119,7 +118,7 @@ def _differences(found: pd.DataFrame) -> str:
             str(row["model"]),
             _WORDS.get(row["target"], str(row["target"])),
             TITLES.get(row["metric"], str(row["metric"])),
-            (number(row["difference"], True), f"{number(row['low'], True)} to {number(row['high'], True)}"),
+            _small(row["difference"], row["low"], row["high"], True),
             p_text(row["p"]),
             p_text(row["p_adjusted"]),
             str(row["method"]),
@@ -163,17 +162,15 @@ def _silent(report: EvaluationReport) -> str:
             _known(row["feature_set"]),
             _known(row["model"]),
             f"{row['positives']:,} of {row['cases']:,}",
-            with_interval(row["value"], row["low"], row["high"]) if pd.notna(row["value"]) else "",
-            with_interval(row["difference"], row["difference_low"], row["difference_high"], True)
-            if pd.notna(row["difference"])
-            else "",
+            _small(row["value"], row["low"], row["high"]),
+            _small(row["difference"], row["difference_low"], row["difference_high"], True),
             str(row["verdict"]),
         ]
         for row in found.to_dict("records")
     ]
     heads = ["target", "feature set", "model", "positives of cases", "AUC", "gain", "what it says"]
-    said = "Cases whose report says nothing of the target, out-of-fold predictions as they are."
-    return f"<h2>Silent reports</h2>{paragraphs([said])}{_scrolled(table(heads, rows))}"
+    said = paragraphs(["Cases whose report says nothing of the target, out-of-fold predictions as they are."])
+    return f"<h2>Silent reports</h2>{said}{_scrolled(table(heads, rows))}"
 
 
 def _subgroups(report: EvaluationReport) -> str:
@@ -187,10 +184,8 @@ def _subgroups(report: EvaluationReport) -> str:
             str(row["feature_set"]),
             str(row["model"]),
             f"{row['positives']:,} of {row['cases']:,}",
-            with_interval(row["value"], row["low"], row["high"]),
-            with_interval(row["difference"], row["difference_low"], row["difference_high"], True)
-            if pd.notna(row["difference"])
-            else "",
+            _small(row["value"], row["low"], row["high"]),
+            _small(row["difference"], row["difference_low"], row["difference_high"], True),
         ]
         for row in chosen[chosen["feature_set"] != "none"].to_dict("records")
     ]
@@ -210,15 +205,14 @@ def _importances(report: EvaluationReport) -> str:
     if name:
         drawn = report.plot_importances(feature_set=name, most=_FEATURES)
         parts.append(_image(drawn, f"Importances of the features of {name}"))
-    shown = found[found["relevant"] | found["published_rule"]]
-    shown = shown[shown["feature_set"].isin(report.sets)]
+    shown = found[found["relevant"] & found["feature_set"].isin(report.sets)]
     rows: Rows = [
         [
             str(row["feature"]),
             str(row["feature_set"]),
             str(row["model"]),
             _WORDS.get(row["target"], str(row["target"])),
-            (number(row["drop"], True), f"{number(row['low'], True)} to {number(row['high'], True)}"),
+            _small(row["drop"], row["low"], row["high"], True),
             number(row["noise"], True),
             "yes" if row["relevant"] else "no",
             "yes" if row["published_rule"] else "no",
@@ -226,7 +220,7 @@ def _importances(report: EvaluationReport) -> str:
         for row in shown.to_dict("records")
     ]
     heads = ["feature", "feature set", "model", "target", "drop of the AUC", "noise", "relevant", "published"]
-    parts.append(_folded(f"{len(rows)} rows above noise by one of the rules", _scrolled(table(heads, rows))))
+    parts.append(_folded(f"{len(rows)} rows above the noise", _scrolled(table(heads, rows))))
     return "".join(parts)
 
 
@@ -282,11 +276,20 @@ def _folded(summary: str, body: str, open_: bool = False) -> str:
 
 
 def _scrolled(body: str) -> str:
-    return f'<div style="{_WIDE}">{body}</div>'
+    return f'<div style="overflow-x:auto">{body}</div>'
 
 
 def _listed(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{_escaped(line)}</li>' for line in lines)}</ul>"
+
+
+def _small(value: float, low: float, high: float, sign: bool = False) -> str | tuple[str, str]:
+    """Return a cell with the interval small below the figure; empty where there is none."""
+    if pd.isna(value):
+        return ""
+    if pd.isna(low):
+        return number(value, sign)
+    return number(value, sign), f"{number(low, sign)} to {number(high, sign)}"
 
 
 def _known(value: Any) -> str:
