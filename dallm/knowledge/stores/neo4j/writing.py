@@ -163,7 +163,7 @@ class Writing:
             return Written(unchanged=unchanged)
         self._sign(batch.signature)
         documents, passages = self._rows(todo)
-        gone, stale = self._delete([row["id"] for row in documents])
+        gone, stale = self._delete([_id(document) for document, _, before in todo if before is not None])
         self._run(_CREATE_DOCUMENTS, rows=documents)
         for rows in _chunks(passages, _ROWS):
             self._run(_CREATE_PASSAGES, rows=rows)
@@ -258,6 +258,8 @@ class Writing:
 
     def _delete(self, ids: Sequence[str]) -> tuple[int, list[dict[str, Any]]]:
         """Delete documents; return how many there were, and what their passages counted for."""
+        if not ids:
+            return 0, []
         stale = [row["row"] for row in self._run(_DELETE, ids=ids)]
         return int(self._run(_DELETE_DOCUMENTS, ids=ids)[0]["n"]), stale
 
