@@ -63,13 +63,14 @@ def test__virtual_sizes__no_remainder_of_one__are_those_of_pytorch_tabnet():
                 assert virtual_sizes(n, size) == theirs
 
 
-@pytest.mark.parametrize(("batch", "virtual"), [(1024, 128), (64, 4), (7, 3), (2, 2)])
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 9, 17, 33, 257])
+@pytest.mark.parametrize(
+    ("batch", "virtual", "n"),
+    [(*sizes, n) for sizes in [(1024, 128), (64, 4), (7, 3), (2, 2)] for n in [2, 3, 4, 5, 9, 17, 33]]
+    + [(1024, 128, 257), (64, 4, 257)],
+)
 def test__fit__any_number_of_rows__each_row_reaches_the_network_once_per_epoch(
     n, batch, virtual, monkeypatch
 ):
-    if n > 50 and batch < 10:
-        pytest.skip("many small steps; the sizes themselves are tested above")
     frame, y, _ = table(n)
     y[:2] = [0, 1]
     frame["row"] = np.arange(n, dtype=float)

@@ -39,6 +39,9 @@ PREDICTIONS = (
 """Columns of the out-of-fold predictions: `row` is the position of the case in the inputs, `truth` and
 `decision` are bool, `probability` float in [0, 1]."""
 
+SHAP = "shap\x1f"
+"""What stands before the name of a feature whose SHAP value, not its drop, is among the importances."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -94,7 +97,8 @@ class Outcome:
     notes : tuple of str
         For example that a GPU was full.
     importances : mapping of str to float or None
-        Mean drop of the ROC AUC per permuted feature, noise columns included, where asked for.
+        Mean drop of the ROC AUC per permuted feature, noise columns included, where asked for; SHAP values
+        under names that begin with :data:`SHAP`.
     """
 
     feature_set: str

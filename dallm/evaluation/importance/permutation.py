@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dallm.errors import UserError
+from dallm.evaluation.fits import SHAP
 from dallm.evaluation.importance.shap_values import mean_shap, shap_is_installed
 from dallm.evaluation.metrics import resampled_metrics
 from dallm.evaluation.seeds import seed_for
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 NOISE = "noise column "
 """What the names of the noise columns begin with."""
-
-SHAP = "shap\x1f"
-"""What stands before the name of a feature whose SHAP value, not its drop, is given."""
 
 _ROWS_AT_ONCE = 20_000
 

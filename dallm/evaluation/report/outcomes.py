@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dallm.evaluation.fits import PREDICTIONS
+from dallm.evaluation.fits import PREDICTIONS, SHAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,9 +19,6 @@ FITS = ("feature_set", "model", "target", "repeat", "fold", "device", "seconds",
 
 IMPORTANCE = ("feature_set", "model", "target", "repeat", "fold", "feature", "drop", "shap")
 """Columns of the importances of single fits; `shap` is missing where it was not measured."""
-
-SHAP = "shap\x1f"
-"""What stands before the name of a feature whose SHAP value, not its drop, is given."""
 
 
 def from_outcomes(
