@@ -50,6 +50,34 @@ def _join_last(sizes: list[int]) -> list[int]:
     return sizes
 
 
+LANES = 32
+"""Places of a virtual batch are filled up to a multiple of this, two vectors of the widest processors: then no
+sum and no product is computed in another order when another network stands beside it."""
+
+
+def padded(rows: int) -> int:
+    """Return the places that so many rows take.
+
+    Examples
+    --------
+    >>> padded(1), padded(32), padded(103)
+    (32, 32, 128)
+    """
+    return -(-rows // LANES) * LANES
+
+
+def grid(rows: int, batch: int, virtual: int) -> tuple[tuple[int, int], ...]:
+    """Return virtual batches and places of each batch of an epoch; networks with equal ones train together.
+
+    Examples
+    --------
+    >>> grid(512, 1024, 128), grid(610, 512, 128)
+    (((4, 128),), ((4, 128), (1, 128)))
+    """
+    cut = [virtual_sizes(n, virtual) for n in batch_sizes(rows, batch)]
+    return tuple((len(sizes), padded(max(sizes))) for sizes in cut)
+
+
 @dataclass(frozen=True)
 class Cells:
     """Where the rows of a batch lie in a grid of virtual batches, for several networks side by side.
@@ -67,17 +95,21 @@ class Cells:
 
     @classmethod
     def of(cls, batch: Sequence[int], virtual: int) -> Cells:
-        """Lay out a batch of so many rows per network; a network without rows has none.
+        """Lay out a batch of so many rows per network.
 
         Examples
         --------
-        >>> Cells.of([5, 4], 2).rows
-        array([[ 0,  1, -1,  2,  3,  4],
-               [ 0,  1, -1,  2,  3, -1]])
+        >>> laid = Cells.of([5, 4], 2)
+        >>> laid.counts
+        array([[2, 3],
+               [2, 2]])
+        >>> laid.rows.reshape(2, 2, -1)[0, :, :4]
+        array([[ 0,  1, -1, -1],
+               [ 2,  3,  4, -1]])
         """
-        cut = [virtual_sizes(n, virtual) if n else [] for n in batch]
+        cut = [virtual_sizes(n, virtual) for n in batch]
         chunks = max(len(sizes) for sizes in cut)
-        places = max(size for sizes in cut for size in sizes)
+        places = padded(max(size for sizes in cut for size in sizes))
         rows = np.full((len(batch), chunks, places), -1, dtype=np.intp)
         counts = np.zeros((len(batch), chunks), dtype=np.intp)
         for k, sizes in enumerate(cut):
@@ -108,7 +140,7 @@ class Layout:
         counts = cells.counts
         k, self.chunks = counts.shape
         present = cells.rows >= 0
-        total = np.maximum(present.sum(axis=1, keepdims=True), 1)
+        total = present.sum(axis=1, keepdims=True)
 
         def tensor(values: NDArray[Any]) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)

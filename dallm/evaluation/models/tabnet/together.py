@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dallm.errors import UserError
 from dallm.evaluation.models.device import DeviceError, is_full, resolve_device
@@ -24,23 +24,27 @@ def fit_together(
 ) -> None:
     """Fit several TabNets of equal settings, each to its own (X, y, groups), in one training loop.
 
-    Those whose tables give the same number of encoded columns and classes are computed side by side: the same
-    steps as one after the other, with results that differ by rounding, in less time.
+    Those whose tables give the same number of encoded columns and of batches are computed side by side: on a
+    CPU with the very results of one after the other (no sum is computed in another order), in less time. On a
+    GPU, which chooses its way of multiplying by the size of all together, they differ by rounding.
 
     Raises
     ------
     UserError
         If the settings differ in more than `random_state`.
     """
+    from dallm.evaluation.models.tabnet.training import shape_of
+
     settings = [{k: v for k, v in m.get_params().items() if k != "random_state"} for m in models]
     if any(s != settings[0] for s in settings) or len(models) != len(data):
         raise UserError("TabNets that are fitted together need equal settings and one (X, y, groups) each.")
     jobs = [model._prepare(*given) for model, given in zip(models, data, strict=True)]
-    alike: dict[tuple[int, int], list[int]] = {}
-    for i, (model, job) in enumerate(zip(models, jobs, strict=True)):
-        alike.setdefault((job.x.shape[1], len(model.classes_)), []).append(i)
+    schedule = _schedule(models[0])
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for i, job in enumerate(jobs):
+        alike.setdefault(shape_of(job, schedule), []).append(i)
     for chosen in alike.values():
-        place, note = _train(models[0], [jobs[i] for i in chosen])
+        place, note = _train(models[0], [jobs[i] for i in chosen], schedule)
         for i in chosen:
             models[i]._take(jobs[i], place, note)
 
@@ -58,10 +62,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train(model: TabNetClassifier, jobs: list[Job]) -> tuple[str, str]:
+def _schedule(model: TabNetClassifier) -> Schedule:
     from dallm.evaluation.models.tabnet.training import Schedule
 
-    schedule = Schedule(
+    return Schedule(
         model.max_epochs,
         model.patience,
         model.batch_size,
@@ -70,6 +74,9 @@ def _train(model: TabNetClassifier, jobs: list[Job]) -> tuple[str, str]:
         model.lambda_sparse,
         model.clip_value,
     )
+
+
+def _train(model: TabNetClassifier, jobs: list[Job], schedule: Schedule) -> tuple[str, str]:
     place, note = resolve_device(model.device, "tabnet")
     if place != "cpu":
         orders = copy.deepcopy([job.order for job in jobs])

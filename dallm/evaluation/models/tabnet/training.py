@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 
-from dallm.evaluation.models.tabnet.batches import Cells, Layout, batch_sizes
+from dallm.evaluation.models.tabnet.batches import Cells, Layout, batch_sizes, grid, padded
 from dallm.evaluation.models.tabnet.network import Stack
 
 if TYPE_CHECKING:
@@ -64,36 +64,28 @@ class Job:
 
 
 class _Adam:
-    """Adam with one row of weights per network, some of which may sit a step out."""
+    """Adam with one row of weights per network."""
 
     def __init__(self, weights: torch.Tensor, rate: float) -> None:
-        self.rate = rate
+        self.rate, self.steps = rate, 0
         self.first, self.second = torch.zeros_like(weights), torch.zeros_like(weights)
-        self.steps = weights.new_zeros((len(weights), 1))
 
-    def step(self, weights: torch.Tensor, grad: torch.Tensor, present: torch.Tensor | None) -> None:
-        before = None if present is None else [t.clone() for t in (weights, self.first, self.second)]
-        self.steps.add_(1.0 if present is None else present)
+    def step(self, weights: torch.Tensor, grad: torch.Tensor) -> None:
+        self.steps += 1
         self.first.lerp_(grad, 1 - _BETAS[0])
         self.second.mul_(_BETAS[1]).addcmul_(grad, grad, value=1 - _BETAS[1])
-        divisor = (self.second / (1 - _BETAS[1] ** self.steps).clamp_min(1e-38)).sqrt_().add_(_ADAM_EPS)
-        weights.addcdiv_(
-            self.first / (1 - _BETAS[0] ** self.steps).clamp_min(1e-38), divisor, value=-self.rate
-        )
-        if before is not None and present is not None:
-            for tensor, old in zip((weights, self.first, self.second), before, strict=True):
-                tensor.copy_(torch.where(present > 0, tensor, old))
+        divisor = (self.second / (1 - _BETAS[1] ** self.steps)).sqrt_().add_(_ADAM_EPS)
+        weights.addcdiv_(self.first / (1 - _BETAS[0] ** self.steps), divisor, value=-self.rate)
 
     def select(self, chosen: torch.Tensor) -> None:
         self.first, self.second = self.first[chosen], self.second[chosen]
-        self.steps = self.steps[chosen]
 
 
 class _Rows:
     """The rows of all jobs on the device, filled up to one length; shape (networks, features, rows)."""
 
     def __init__(self, arrays: Sequence[NDArray[np.float32]], device: torch.device) -> None:
-        longest = max(len(a) for a in arrays)
+        longest = padded(max(len(a) for a in arrays))
         filled = np.zeros((len(arrays), arrays[0].shape[1], longest), dtype=np.float32)
         for k, array in enumerate(arrays):
             filled[k, :, : len(array)] = array.T
@@ -105,11 +97,18 @@ class _Rows:
         return self.x.gather(2, rows.unsqueeze(1).expand(-1, self.x.shape[1], -1))
 
 
-def train(jobs: Sequence[Job], schedule: Schedule, device: torch.device) -> None:
-    """Train the networks of the jobs; they must have the same number of features and classes.
+def shape_of(job: Job, schedule: Schedule) -> tuple[Any, ...]:
+    """Return what jobs must have in common to be trained side by side."""
+    held = None if job.x_valid is None else padded(len(job.x_valid))
+    rows = grid(len(job.x), schedule.batch_size, schedule.virtual_batch_size)
+    return job.x.shape[1], job.network.output_dim, rows, held
 
-    Each network sees the same batches and makes the same steps as it would alone; results differ from those
-    by rounding only.
+
+def train(jobs: Sequence[Job], schedule: Schedule, device: torch.device) -> None:
+    """Train the networks of jobs of one :func:`shape_of`.
+
+    Each network sees the same batches and makes the same steps as it would alone. On a CPU the results are
+    those that it would have alone, to the last bit.
     """
     stack = Stack([job.network for job in jobs], device)
     state = _Training(list(jobs), stack, schedule, device)
@@ -135,10 +134,9 @@ class _Training:
         jobs = [self.jobs[k] for k in self.alive]
         self.rows = _Rows([job.x for job in jobs], self.device)
         self.valid = None
-        if any(job.x_valid is not None for job in jobs):
-            self.valid = _Rows(
-                [job.x[:1] if job.x_valid is None else job.x_valid for job in jobs], self.device
-            )
+        held = [job.x_valid for job in jobs if job.x_valid is not None]
+        if held:
+            self.valid = _Rows(held, self.device)
 
     def epoch(self) -> None:
         jobs = [self.jobs[k] for k in self.alive]
@@ -146,8 +144,7 @@ class _Training:
         sizes = [batch_sizes(len(job.x), self.schedule.batch_size) for job in jobs]
         starts = np.zeros(len(jobs), dtype=np.intp)
         losses = np.zeros(len(jobs))
-        for b in range(max(len(s) for s in sizes)):
-            batch = [s[b] if b < len(s) else 0 for s in sizes]
+        for batch in zip(*sizes, strict=True):
             rows = [o[i : i + n] for o, i, n in zip(orders, starts, batch, strict=True)]
             losses += self._step(jobs, rows) * np.array(batch)
             starts += np.array(batch)
@@ -173,11 +170,8 @@ class _Training:
         if self.schedule.clip_value:
             norm = grad.norm(dim=1, keepdim=True)
             grad = grad * (self.schedule.clip_value / (norm + 1e-6)).clamp_max(1.0)
-        present = None
-        if any(len(r) == 0 for r in rows):
-            present = torch.tensor([[float(len(r) > 0)] for r in rows], device=self.device)
         with torch.no_grad():
-            self.adam.step(self.stack.weights, grad, present)
+            self.adam.step(self.stack.weights, grad)
         return loss.detach().double().cpu().numpy()
 
     def _layout(self, sizes: tuple[int, ...]) -> tuple[Cells, Layout]:
