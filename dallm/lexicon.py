@@ -153,6 +153,29 @@ class Lexicon:
                 return found
         return None
 
+    def find_in(self, name: str, shortest: int = 1) -> Concept | None:
+        """Return the concept of the longest part of a name that is known, the first of equally long ones.
+
+        Parameters
+        ----------
+        name : str
+        shortest : int, default=1
+            Letters that a part must have.
+
+        Examples
+        --------
+        >>> Lexicon.default().find_in("reader_1 pleural effusion").name
+        'pleural effusion'
+        """
+        words = name_key(name).split()
+        for length in range(len(words), 0, -1):
+            for start in range(len(words) - length + 1):
+                part = " ".join(words[start : start + length])
+                concept = self.find(part) if len(part) >= shortest else None
+                if concept is not None:
+                    return concept
+        return None
+
     def ancestors(self, name: str) -> tuple[str, ...]:
         """Names of all concepts that this one is a kind of, nearest first.
 

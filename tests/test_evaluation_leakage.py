@@ -103,6 +103,65 @@ def test__audit__name_with_other_words__is_refused_where_it_tells_the_target(tar
     assert audit(inputs_of(pd.DataFrame({"q7": truth ^ (rng.random(400) < 0.15)}), truth)).empty
 
 
+SYNONYMS = [
+    ("cardiomegaly", "enlarged heart"),
+    ("cardiomegaly", "heart_enlarged"),
+    ("cardiomegaly", "EnlargedHeart_by_reader_2"),
+    ("pulmonary embolism", "PE"),
+    ("pulmonary embolism", "pe_on_ct"),
+    ("dx_PE", "pulmonary embolus"),
+    ("cxr edema", "pulmonary oedema"),
+    ("MI", "acute heart attack"),
+    ("reader 1 enlarged cardiac silhouette", "cardiomegaly"),
+]
+
+
+@pytest.mark.parametrize(("target", "column"), SYNONYMS)
+def test__evaluate__synonym_of_target_in_the_lexicon__is_refused_by_name(target, column):
+    rng = np.random.default_rng(3)
+    truth = pd.Series(rng.random(300) < 0.3, name=target)
+    few = pd.DataFrame({"heart rate": rng.normal(80, 9, 300), "spo2": rng.normal(95, 2, 300)})
+    more = few.assign(**{column: truth ^ (rng.random(300) < 0.08)})
+    with pytest.raises(UserError, match=f"^'{column}' gives away the target '{target}': its name"):
+        dallm.evaluate({"original": few, "more": more}, truth, np.arange(300), models="logistic_regression")
+    alone = audit(inputs_of(more, truth))
+    assert alone[["severity", "kind", "column"]].to_numpy().tolist() == [["refuse", "name", column]]
+    # the name alone, without what it tells, stops nothing
+    other = audit(inputs_of(few.assign(**{column: rng.random(300) < 0.3}), truth))
+    assert not (other["severity"] == "refuse").any()
+
+
+def test__evaluate__aliases_given__are_names_of_the_target():
+    rng = np.random.default_rng(3)
+    truth = pd.Series(rng.random(240) < 0.4, name="cardiomegaly")
+    few = pd.DataFrame({"age": rng.normal(60, 9, 240)})
+    sets = {"original": few, "more": few.assign(CMG=truth ^ (rng.random(240) < 0.1))}
+    asked = {"models": "logistic_regression", "protocol": dallm.LeakFree(repeats=1, folds=3), "controls": ()}
+    assert dallm.evaluate(sets, truth, np.arange(240), **asked).leakage().empty
+    for names in ("CMG", ["heart", "cmg"]):
+        with pytest.raises(UserError, match="'CMG' gives away the target 'cardiomegaly': its name is that"):
+            dallm.evaluate(sets, truth, np.arange(240), aliases={"cardiomegaly": names}, **asked)
+    with pytest.raises(UserError, match=r"target 'cardiomegalie'; the targets .*Did you mean 'cardiomegaly'"):
+        dallm.evaluate(sets, truth, np.arange(240), aliases={"cardiomegalie": "CMG"}, **asked)
+    with pytest.raises(UserError, match="aliases= is a list; give a mapping"):
+        dallm.evaluate(sets, truth, np.arange(240), aliases=["CMG"], **asked)
+    with pytest.raises(UserError, match="aliases= gives 3 as a name of 'cardiomegaly'"):
+        dallm.evaluate(sets, truth, np.arange(240), aliases={"cardiomegaly": [3]}, **asked)
+
+
+def test__evaluate__names_of_a_feature_that_means_the_target__are_names_of_the_target():
+    cohort = dallm.make_cohort(120, seed=0)
+    feats = [dallm.Feature("cardiomegaly", "boolean", aliases=("CMG", "wide heart shadow"))]
+    augmented = dallm.fill_values(cohort, feats)
+    truth = pd.Series(np.arange(120) % 3 == 0, index=cohort.ids, name="enlarged heart")
+    few = pd.DataFrame({"age": np.arange(120.0) % 7}, index=cohort.ids)
+    noisy = truth ^ (np.arange(120) % 12 == 0)
+    sets = {"original": few, "more": few.assign(wide_heart_shadow=noisy)}
+    with pytest.raises(UserError, match="'wide_heart_shadow' gives away the target 'enlarged heart'"):
+        dallm.evaluate(sets, truth, np.arange(120), cohort=cohort, augmented=augmented, controls=())
+    assert not (audit(inputs_of(sets["more"], truth))["severity"] == "refuse").any()
+
+
 def test__audit__name_of_target_without_association__is_listed_only():
     rng = np.random.default_rng(0)
     truth = pd.Series(rng.random(300) < 0.3, name="diabetes")

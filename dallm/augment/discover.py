@@ -163,13 +163,7 @@ def _target_concept(target: str, lexicon: Lexicon) -> Concept | None:
 
     A part too many costs a feature, which is reported; one too few lets the answer into the predictors.
     """
-    words = normalise_name(target).split()
-    for length in range(len(words), 0, -1):
-        for start in range(len(words) - length + 1):
-            concept = lexicon.find(" ".join(words[start : start + length]))
-            if concept is not None:
-                return concept
-    return None
+    return lexicon.find_in(normalise_name(target))
 
 
 def _restated(feature: Feature, targets: Mapping[str, Concept | None], lexicon: Lexicon) -> str | None:

@@ -138,6 +138,15 @@ def evaluate(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alias",
+            help="Another name of a target, by which a column restates it; repeat it.",
+            metavar="TARGET=NAME",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_HOW)
     ] = "auto",
@@ -171,6 +180,7 @@ def evaluate(
         importances=importances,
         on_leak=on_leak,
         allow_leaks=tuple(allow_leak or ()),
+        aliases=_aliases(alias or []),
         device=device,
         n_jobs=jobs,
         seed=seed,
@@ -231,6 +241,16 @@ def _cohort(path: Path, id: str | None, report: list[str], group: str | None) ->
     if not id or not report:
         raise UserError(f"--cohort {str(path)!r}: say --id COLUMN and --report COLUMN, too.")
     return dallm.read_table(str(path), id=id, report=report, group=group)
+
+
+def _aliases(said: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one in said:
+        target, equals, name = (part.strip() for part in one.partition("="))
+        if not (target and equals and name):
+            raise UserError(f"--alias {one!r}: write TARGET=NAME, for example cardiomegaly='enlarged heart'.")
+        found.setdefault(target, []).append(name)
+    return found
 
 
 def _names(said: str) -> list[str]:

@@ -128,3 +128,27 @@ def baseline_of(baseline: str | None, inputs: Inputs) -> str:
             f"{did_you_mean(baseline, inputs.sets)}"
         )
     return baseline
+
+
+def aliases_of(
+    aliases: Mapping[str, str | Sequence[str]] | None, inputs: Inputs
+) -> dict[str, tuple[str, ...]]:
+    """Return further names per target, each target one of the inputs."""
+    if aliases is not None and not isinstance(aliases, Mapping):
+        raise UserError(
+            f"aliases= is a {type(aliases).__name__}; give a mapping of targets to their further names, for "
+            "example {'cardiomegaly': ['enlarged heart']}."
+        )
+    targets = [str(name) for name in inputs.targets.columns]
+    found = {}
+    for target, names in (aliases or {}).items():
+        if target not in targets:
+            raise UserError(
+                f"aliases= names the target {target!r}; the targets are {targets}."
+                f"{did_you_mean(str(target), targets)}"
+            )
+        found[target] = (names,) if isinstance(names, str) else tuple(names)
+        wrong = [name for name in found[target] if not isinstance(name, str) or not name.strip()]
+        if wrong:
+            raise UserError(f"aliases= gives {wrong[0]!r} as a name of {target!r}; give names of letters.")
+    return found

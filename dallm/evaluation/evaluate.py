@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dallm.evaluation.asked import baseline_of, check_choices, inputs_of, protocol_of, provenance
+from dallm.evaluation.asked import (
+    aliases_of,
+    baseline_of,
+    check_choices,
+    inputs_of,
+    protocol_of,
+    provenance,
+)
 from dallm.evaluation.baselines import baseline_predictions
 from dallm.evaluation.controls import control_sets
 from dallm.evaluation.fits import Inputs, Split
@@ -45,6 +52,7 @@ def evaluate(
     device: str = "auto",
     on_leak: str = "raise",
     allow_leaks: Collection[str] = (),
+    aliases: Mapping[str, str | Sequence[str]] | None = None,
     seed: int = 0,
     operating_point: Criterion = "f1",
     importances: bool | PermutationImportance = False,
@@ -86,6 +94,10 @@ def evaluate(
         What happens where a feature is, or restates, a target, or a patient stands on both sides.
     allow_leaks : collection of str
         Columns that are used all the same.
+    aliases : mapping of str to str or sequence of str, optional
+        Further names of targets, for example ``{"cardiomegaly": ["CMG", "heart_big"]}``. A column of such a
+        name is held to restate the target, as one is that has a name which the lexicon or a feature of
+        `augmented` knows for it.
     seed : int
         The result follows from it and the data alone.
     operating_point : {"f1", "youden", "accuracy"} or float
@@ -129,6 +141,7 @@ def evaluate(
     inputs, chosen = inputs_of(
         feature_sets, targets, groups, cohort, protocol_of(protocol), on_leak=on_leak, allow_leaks=allow_leaks
     )
+    also = aliases_of(aliases, inputs)
     specs = resolve_models(models, device=device, seed=seed)
     base = baseline_of(baseline, inputs)
     controls = tuple(dict.fromkeys([*controls, *(fills or ())]))
@@ -137,7 +150,7 @@ def evaluate(
         inputs, controls, baseline=base, cohort=cohort, augmented=augmented, fills=fills, seed=seed
     )
     splits, notes = chosen.splits(inputs, seed)
-    leaks = audit(inputs, splits=splits, augmented=augmented, seed=seed)
+    leaks = audit(inputs, aliases=also, splits=splits, augmented=augmented, seed=seed)
     # patients on both sides are what this protocol reproduces; the report says so
     raise_leaks(leaks, "report" if isinstance(chosen, AsPublished) else on_leak, allow_leaks)
     outcomes = run_fits(
@@ -165,7 +178,7 @@ def evaluate(
         audit=leaks,
         importance=importance,
         strata=levels,
-        silent=_silent(predictions, inputs, cohort, augmented, base, seed),
+        silent=_silent(predictions, inputs, cohort, augmented, base, also, seed),
         settings=_settings(inputs, splits, chosen, specs, seed, device, operating_point),
         notes=(*inputs.notes, *notes),
     )
@@ -177,6 +190,7 @@ def _silent(
     cohort: Cohort | None,
     augmented: Augmented | None,
     baseline: str,
+    aliases: Mapping[str, Sequence[str]],
     seed: int,
 ) -> pd.DataFrame | None:
     """Return what silent reports show, where the reports and how columns were filled from them are there."""
@@ -190,6 +204,7 @@ def _silent(
         baseline,
         cases=inputs.targets.index,
         feature_sets=[name for name in inputs.sets if name != baseline],
+        aliases=aliases,
         seed=seed,
     )
 

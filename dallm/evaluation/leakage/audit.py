@@ -54,7 +54,8 @@ def audit(
     groups : Series, optional
         The patient of each case, in the order of the inputs; by default that of the inputs.
     augmented : Augmented, optional
-        Its features' aliases and what they are marked to restate are used too.
+        Its features' aliases and what they are marked to restate are used too; the names of a feature that
+        means a target are names of the target.
     lexicon : Lexicon, optional
     seed : int
 
@@ -94,7 +95,8 @@ def _of_columns(
     seed: int,
 ) -> Iterator[Finding]:
     lexicon = Lexicon.default() if lexicon is None else lexicon
-    names = target_names(map(str, inputs.targets.columns), aliases, lexicon)
+    features = augmented.features if augmented is not None else ()
+    names = target_names(map(str, inputs.targets.columns), aliases, lexicon, features)
     places, sampled = _samples(inputs, patients, seed)
     columns = _columns(inputs.sets)
     also, marks = _known_of(augmented, names)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dallm.lexicon_file import name_key
 
 if TYPE_CHECKING:
+    from dallm.features import Feature
     from dallm.lexicon import Concept, Lexicon
 
 Closeness = Literal["same", "related", "holds", "alike"]
@@ -16,13 +17,18 @@ Closeness = Literal["same", "related", "holds", "alike"]
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LAST_NUMBER = re.compile(r"\s*\d+$")
 _WRAPPING = frozenset(
-    "auto bin binary bool class code coded copy derived encoded est estimated feature filled final flag gt "
-    "has indicator ind is label llm model new noise noisy num old orig original outcome pred predicted "
-    "present prob probability proxy raw report score status target true value var x y yn".split()
+    "auto bin binary bool chexpert class code coded confirmed copy derived diagnosed diagnosis dx encoded "
+    "est estimated feature filled final flag gt has icd indicator ind is label llm model negbio new noise "
+    "noisy num old orig original outcome pred predicted present prob probability proxy raw report score "
+    "status target true value var x y yn".split()
 )
 """Words that a column's name carries around what it holds."""
 
+_SMALL = frozenset("a an at in of on the with".split())
+"""Words that do not count where the order of words does not."""
+
 _SHORTEST = 4  # letters of a name that is compared by spelling or in part
+_INITIALS = 3  # letters of initials, and of a short synonym, that a longer name may hold
 _ALIKE = 88.0  # of 100: one letter in eight may differ
 
 
@@ -30,8 +36,9 @@ class Match(NamedTuple):
     """How a column's name is that of a target.
 
     `closeness` is ``same`` for the name, an alias or the same concept of the lexicon, ``related`` for a
-    parent or child of it there, ``holds`` where the target's name is part of the column's, ``alike`` for
-    names that share a word or initials, or are nearly spelt alike.
+    parent or child of it there, ``holds`` where the target's name or a synonym of it is part of the column's,
+    ``alike`` for names that share a word or initials, or are nearly spelt alike, and where the lexicon knows
+    only a part of the target's name.
     """
 
     closeness: Closeness
@@ -47,6 +54,8 @@ class TargetNames:
     aliases : iterable of str
         Further names given by the user.
     lexicon : Lexicon
+    synonyms : iterable of str
+        Names that count as written only: what the lexicon knows of them is not looked up.
 
     Examples
     --------
@@ -56,27 +65,39 @@ class TargetNames:
     ('same', 'related')
     >>> names.match("plural efusion").closeness, names.match("heart rate") is None
     ('alike', True)
+    >>> names.match("reader says fluid in the pleural space").words
+    "its name holds 'fluid in the pleural space', which stands for 'pleural effusion' as the target's does"
     """
 
-    def __init__(self, target: str, aliases: Iterable[str], lexicon: Lexicon) -> None:
+    def __init__(
+        self, target: str, aliases: Iterable[str], lexicon: Lexicon, synonyms: Iterable[str] = ()
+    ) -> None:
         self.target = target
         self._lexicon = lexicon
         given = [target, *aliases]
         self._keys: dict[str, str] = {}
         concepts: dict[str, Concept] = {}
         for name in given:
-            self._keys.setdefault(_bare(name), name)
-            self._keys.setdefault(_key(name), name)
             concept = lexicon.find(_bare(name)) or lexicon.find(name)
             if concept is not None:
                 concepts[concept.name] = concept
+        for name in (*given, *synonyms):
+            self._keys.setdefault(_bare(name), name)
+            self._keys.setdefault(_key(name), name)
         self._keys.pop("", None)
         self._concepts = set(concepts)
-        self._kin: dict[str, str] = {}
-        for name in concepts:
-            self._kin |= dict.fromkeys(lexicon.ancestors(name), "is a kind of")
-            self._kin |= dict.fromkeys(lexicon.descendants(name), "includes")
+        self._kin = {name: said for concept in concepts for name, said in _kin(concept, lexicon)}
+        part = None if concepts else lexicon.find_in(_bare(target), shortest=_INITIALS)
+        self._part: dict[str, str] = {}
+        if part is not None:
+            self._part = dict.fromkeys(
+                (name for name, _ in _kin(part.name, lexicon)),
+                f"and a part of the target's for {part.name!r}",
+            )
+            self._part[part.name] = "as a part of the target's does"
         self._tokens = {key: frozenset(key.split()) for key in self._keys}
+        self._written = _written(concepts.values())
+        self._in_any_order = {_content(key): key for key in (*self._keys, *self._written) if " " in key}
 
     def match(self, column: str, aliases: Iterable[str] = ()) -> Match | None:
         """Return how the column's name, or one of its aliases, is that of the target."""
@@ -90,17 +111,20 @@ class TargetNames:
                 if key in self._keys:
                     return Match("same", f"{called} is that of the target")
             concept = self._lexicon.find(_bare(name)) or self._lexicon.find(name)
-            if concept is None:
-                continue
-            if concept.name in self._concepts:
+            if concept is not None and concept.name in self._concepts:
                 return Match("same", f"{called} stands for {concept.name!r} as the target's does")
-            if concept.name in self._kin:
+            known = self._in_any_order.get(_content(_bare(name)))
+            if known is not None:
+                return Match("same", f"{called} has the words of {known!r}, a name of the target")
+            if concept is not None and concept.name in self._kin:
                 said = self._kin[concept.name]
                 return Match("related", f"{called} stands for {concept.name!r}, which the target {said}")
+            if concept is not None and concept.name in self._part:
+                return Match("alike", f"{called} stands for {concept.name!r}, {self._part[concept.name]}")
         return None
 
     def by_spelling(self, column: str) -> Match | None:
-        """Return a match by shared words, initials or nearly the same spelling."""
+        """Return a match by shared words, synonyms, initials or nearly the same spelling."""
         from rapidfuzz import fuzz
 
         key = _key(column)
@@ -109,13 +133,18 @@ class TargetNames:
         for other, words in self._tokens.items():
             if words <= tokens:
                 return Match("holds", f"its name holds {other!r}")
+        for other, (words, concept) in self._written.items():
+            if words <= tokens:
+                closeness: Closeness = "holds" if len(other) >= _INITIALS else "alike"
+                said = f"its name holds {other!r}, which stands for {concept!r} as the target's does"
+                return Match(closeness, said)
         for other, words in self._tokens.items():
             if len(other) < _SHORTEST:
                 continue
             if bare and bare < words and max(map(len, bare)) > _SHORTEST:
                 return Match("alike", f"its name is part of {other!r}")
             initials = "".join(word[0] for word in other.split())
-            if len(initials) >= 3 and initials in tokens:
+            if len(initials) >= _INITIALS and initials in tokens:
                 return Match("alike", f"its name holds the initials of {other!r}")
             joined = _bare(column).replace(" ", "")
             if len(joined) > _SHORTEST and fuzz.ratio(joined, other.replace(" ", "")) >= _ALIKE:
@@ -124,10 +153,41 @@ class TargetNames:
 
 
 def target_names(
-    targets: Iterable[str], aliases: Mapping[str, Iterable[str]], lexicon: Lexicon
+    targets: Iterable[str],
+    aliases: Mapping[str, Iterable[str]],
+    lexicon: Lexicon,
+    features: Iterable[Feature] = (),
 ) -> dict[str, TargetNames]:
-    """Return the names of each target."""
-    return {target: TargetNames(target, aliases.get(target, ()), lexicon) for target in targets}
+    """Return the names of each target: given ones, the lexicon's, those of features that mean the target."""
+    found = {target: TargetNames(target, aliases.get(target, ()), lexicon) for target in targets}
+    synonyms: dict[str, list[str]] = {}
+    for feature in features:
+        for target, names in found.items():
+            match = names.by_meaning(feature.name, feature.aliases)
+            marked = feature.restates is not None and names.by_meaning(feature.restates) is not None
+            if marked or (match is not None and match.closeness == "same"):
+                synonyms.setdefault(target, []).extend((feature.name, *feature.aliases))
+    for target, further in synonyms.items():
+        found[target] = TargetNames(target, aliases.get(target, ()), lexicon, further)
+    return found
+
+
+def _kin(concept: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
+    """Yield parents and children of a concept, each with what it is to it."""
+    for name in lexicon.ancestors(concept):
+        yield name, "is a kind of"
+    for name in lexicon.descendants(concept):
+        yield name, "includes"
+
+
+def _written(concepts: Iterable[Concept]) -> dict[str, tuple[frozenset[str], str]]:
+    """Return every name of the concepts with its words and its concept, the longest first."""
+    names = {name_key(name): concept.name for concept in concepts for name in concept.names}
+    return {key: (frozenset(key.split()), names[key]) for key in sorted(names, key=len, reverse=True) if key}
+
+
+def _content(key: str) -> frozenset[str]:
+    return frozenset(key.split()) - _SMALL
 
 
 def _key(name: str) -> str:
