@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,8 @@ class Split(NamedTuple):
     target: str
     repeat: int
     fold: int
-    train: NDArray[np.intp]
-    test: NDArray[np.intp]
+    train: NDArray[np.integer[Any]]
+    test: NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)

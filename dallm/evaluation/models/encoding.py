@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,18 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dallm.errors import UserError
+from dallm.evaluation.models.rows import RowsOf
+from dallm.evaluation.models.values import as_levels, codes_of, is_flag, is_levels, numbers_of
 from dallm.evaluation.report_text import REPORT_TEXT, ReportWords
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Kind = Literal["number", "ordered", "levels", "words"]
+ColumnOf = Callable[[int, slice], pd.Series]
+"""Returns a column by its position, of the rows of a slice."""
+
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.max_levels = max_levels
         self.dtype = dtype
 
-    def fit(self, X: ArrayLike | pd.DataFrame, y: object = None) -> TableEncoder:
+    def fit(self, X: ArrayLike | pd.DataFrame | RowsOf, y: object = None) -> TableEncoder:
         """Learn kinds, levels, medians and scales.
 
         Raises
@@ -109,23 +116,35 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         UserError
             A column holds dates, infinite values or objects that are neither numbers nor texts.
         """
-        X = as_table(self, X, reset=True)
-        self.columns_ = [self._learn(X.iloc[:, i]) for i in range(X.shape[1])]
+        column_of = _columns_of(as_table(self, X, reset=True))
+        self.columns_ = [self._learn(column_of(i, slice(None))) for i in range(self.n_features_in_)]
         widths = [column.width if column is not None else 0 for column in self.columns_]
         self.origin_ = np.repeat(np.arange(len(widths)), widths)
         return self
 
-    def transform(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.floating[Any]]:
+    def transform(self, X: ArrayLike | pd.DataFrame | RowsOf) -> NDArray[np.floating[Any]]:
         """Return the numbers, shape (rows, columns out)."""
         check_is_fitted(self, "columns_")
-        X = as_table(self, X, reset=False)
-        out: NDArray[np.floating[Any]] = np.empty((len(X), len(self.origin_)), dtype=self.dtype, order="F")
+        table = as_table(self, X, reset=False)
+        column_of, rows, width = _columns_of(table), len(table), len(self.origin_)
+        # some rows at a time: written by column, kept by row, and never twice as a whole
+        step = rows if any(c is not None and c.words for c in self.columns_) else _ROWS_AT_ONCE
+        if rows <= step:
+            return np.ascontiguousarray(self._numbers_of(column_of, slice(None), rows))
+        out: NDArray[np.floating[Any]] = np.empty((rows, width), dtype=self.dtype)
+        for start in range(0, rows, step):
+            part = slice(start, min(start + step, rows))
+            out[part] = self._numbers_of(column_of, part, part.stop - part.start)
+        return out
+
+    def _numbers_of(self, column_of: ColumnOf, part: slice, rows: int) -> NDArray[np.floating[Any]]:
+        out: NDArray[np.floating[Any]] = np.empty((rows, len(self.origin_)), dtype=self.dtype, order="F")
         start = 0
         for i, column in enumerate(self.columns_):
             if column is not None:
-                self._write(X.iloc[:, i], column, out[:, start : start + column.width])
+                self._write(column_of(i, part), column, out[:, start : start + column.width])
                 start += column.width
-        return np.ascontiguousarray(out)
+        return out
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Return the names of the columns of the result, the input column's name first."""
@@ -161,12 +180,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if values.name == REPORT_TEXT:
             words = ReportWords().fit(values)
             return Column("words", words=words) if words.width else None
-        if _is_levels(values):
+        if is_levels(values):
             return self._learn_levels(values)
         levels: tuple[Any, ...] = ()
         if isinstance(values.dtype, pd.CategoricalDtype):
             levels = tuple(values.dtype.categories)
-        numbers = _codes(values, levels) if levels else _numbers(values)
+        numbers = codes_of(values, levels) if levels else numbers_of(values)
         absent = np.isnan(numbers)
         if absent.all():
             return None
@@ -179,7 +198,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             spread = float(known.std())
             if spread <= 1e-12 * max(1.0, float(np.abs(known).max())) and not missing:
                 return None
-            if not _is_flag(known):
+            if not is_flag(known):
                 centre, scale = float(known.mean()), spread or 1.0
         return Column(kind, levels, missing, fill, centre, scale)
 
@@ -200,14 +219,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             out[:] = column.words.transform(values)
             return
         if column.kind == "levels":
-            place = pd.Index(column.levels, dtype=object).get_indexer(_as_levels(values))
+            place = pd.Index(column.levels, dtype=object).get_indexer(as_levels(values))
             out[:] = 0.0
             rows = np.flatnonzero(place >= 0)
             out[rows, place[rows]] = 1.0
             if column.missing:
                 out[:, -1] = values.isna().to_numpy()
             return
-        numbers = _codes(values, column.levels) if column.kind == "ordered" else _numbers(values)
+        numbers = codes_of(values, column.levels) if column.kind == "ordered" else numbers_of(values)
         if self.fill:
             absent = np.isnan(numbers)
             if column.missing:
@@ -226,8 +245,21 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def as_table(estimator: Any, X: ArrayLike | pd.DataFrame, *, reset: bool) -> pd.DataFrame:
+@overload
+def as_table(estimator: Any, X: ArrayLike | pd.DataFrame, *, reset: bool) -> pd.DataFrame: ...
+
+
+@overload
+def as_table(
+    estimator: Any, X: ArrayLike | pd.DataFrame | RowsOf, *, reset: bool
+) -> pd.DataFrame | RowsOf: ...
+
+
+def as_table(estimator: Any, X: ArrayLike | pd.DataFrame | RowsOf, *, reset: bool) -> pd.DataFrame | RowsOf:
     """Return the rows as a table whose number and names of columns the estimator knows, or learns."""
+    if isinstance(X, RowsOf):
+        as_table(estimator, X.table, reset=reset)
+        return X
     if not isinstance(X, pd.DataFrame):
         checked = validate_data(estimator, X, reset=reset, ensure_all_finite="allow-nan", dtype="numeric")
         return pd.DataFrame(checked)
@@ -237,54 +269,7 @@ def as_table(estimator: Any, X: ArrayLike | pd.DataFrame, *, reset: bool) -> pd.
     return X
 
 
-def _is_levels(values: pd.Series) -> bool:
-    dtype = values.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return not dtype.ordered
-    if pd.api.types.is_object_dtype(dtype):
-        found = pd.api.types.infer_dtype(values, skipna=True)
-        return found not in ("boolean", "integer", "floating", "mixed-integer-float", "empty", "decimal")
-    return bool(pd.api.types.is_string_dtype(dtype))
-
-
-def _as_levels(values: pd.Series) -> pd.Index:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object)
-    column: Any = values
-    index: pd.Index = pd.Index(column.to_numpy(dtype=object, na_value=None), dtype=cast("Any", object))
-    return index
-
-
-def _codes(values: pd.Series, levels: tuple[Any, ...]) -> NDArray[np.float64]:
-    """The rank of each value among the levels, NaN where it is missing or not among them."""
-    codes = pd.Index(levels, dtype=object).get_indexer(_as_levels(values)).astype(float)
-    codes[codes < 0] = np.nan
-    return np.asarray(codes, dtype=np.float64)
-
-
-def _numbers(values: pd.Series) -> NDArray[np.float64]:
-    dtype = values.dtype
-    if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
-        raise UserError(
-            f"Column {values.name!r} holds {dtype}; models take numbers, booleans, categories or texts. "
-            "Turn it into a number first, such as days since admission."
-        )
-    try:
-        if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
-            numbers = values.to_numpy(dtype=float)
-        else:
-            numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise UserError(
-            f"Column {values.name!r} ({dtype}) cannot be read as numbers; make it a number, a boolean, "
-            "a category or a text column."
-        ) from None
-    if np.isinf(numbers).any():
-        raise UserError(
-            f"Column {values.name!r} holds infinite values; replace them by missing values or a bound."
-        )
-    return np.asarray(numbers, dtype=np.float64)
-
-
-def _is_flag(known: NDArray[np.float64]) -> bool:
-    return bool(((known == 0.0) | (known == 1.0)).all())
+def _columns_of(table: pd.DataFrame | RowsOf) -> ColumnOf:
+    if isinstance(table, RowsOf):
+        return table.column
+    return lambda position, part: table.iloc[part, position]

@@ -15,6 +15,7 @@ from dallm.errors import UserError
 from dallm.evaluation.models.device import DeviceError, Place, is_full, resolve_device
 from dallm.evaluation.models.encoding import TableEncoder
 from dallm.evaluation.models.inner import class_codes, group_codes, inner_parts
+from dallm.evaluation.models.rows import RowsOf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
 
     def fit(
-        self, X: ArrayLike | pd.DataFrame, y: ArrayLike, groups: ArrayLike | None = None
+        self, X: ArrayLike | pd.DataFrame | RowsOf, y: ArrayLike, groups: ArrayLike | None = None
     ) -> TableClassifier:
         """Fit the encoder and the classifier; `groups` go to a classifier that splits inside.
 
@@ -100,7 +101,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if numbers.shape[1] == 0:
                 raise UserError("No column tells anything in the training rows; there is nothing to learn.")
         else:
-            numbers = X
+            numbers = X.whole() if isinstance(X, RowsOf) else X
         for name in ("n_features_in_", "feature_names_in_"):
             if self.encode != "none" and hasattr(self.encoder_, name):
                 setattr(self, name, getattr(self.encoder_, name))
@@ -109,7 +110,7 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._fit_on(place, numbers, codes, group_codes(groups, len(codes)))
         return self
 
-    def predict_proba(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.float64]:
+    def predict_proba(self, X: ArrayLike | pd.DataFrame | RowsOf) -> NDArray[np.float64]:
         """Return the probability of each class, shape (rows, classes)."""
         check_is_fitted(self, "estimator_")
         return np.asarray(self.estimator_.predict_proba(self._numbers(X)), dtype=np.float64)
@@ -174,8 +175,10 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             changed["device"] = device
         return estimator.set_params(**changed)
 
-    def _numbers(self, X: ArrayLike | pd.DataFrame) -> Any:
-        return X if self.encode == "none" else self._matrix(self.encoder_.transform(X))
+    def _numbers(self, X: ArrayLike | pd.DataFrame | RowsOf) -> Any:
+        if self.encode == "none":
+            return X.whole() if isinstance(X, RowsOf) else X
+        return self._matrix(self.encoder_.transform(X))
 
     def _matrix(self, numbers: NDArray[np.floating[Any]]) -> Any:
         """A pipeline gets names, which its own steps may choose by; a bare classifier needs none."""

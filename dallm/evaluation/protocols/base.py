@@ -44,8 +44,12 @@ def patient_codes(inputs: Inputs) -> NDArray[np.intp]:
     return codes
 
 
-def known_labels(inputs: Inputs, target: str) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the positions of the cases whose label is known, and their labels."""
+def known_labels(inputs: Inputs, target: str) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the positions of the cases whose label is known, and their labels.
+
+    Positions take 32 bits: fifty splits of a million cases would otherwise be larger than many a table.
+    """
     labels = inputs.targets[target]
-    rows = np.flatnonzero(labels.notna().to_numpy(dtype=bool))
-    return rows, labels.iloc[rows].to_numpy(dtype=bool)
+    known = labels.notna().to_numpy(dtype=bool)
+    rows = np.flatnonzero(known).astype(np.int32)
+    return rows, labels.to_numpy(dtype=bool, na_value=False)[known]

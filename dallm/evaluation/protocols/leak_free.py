@@ -97,7 +97,7 @@ class LeakFree:
 
 
 def _as_splits(
-    target: str, rows: NDArray[np.intp], dealt: list[NDArray[np.int16]], k: int
+    target: str, rows: NDArray[np.int32], dealt: list[NDArray[np.int16]], k: int
 ) -> Iterator[Split]:
     for repeat, folds in enumerate(dealt):
         for fold in range(k):

@@ -141,7 +141,7 @@ def _unpacked(frame: pd.DataFrame) -> list[Split]:
 
 
 def _positions(bits: bytes) -> Any:
-    return np.flatnonzero(np.unpackbits(np.frombuffer(bits, dtype=np.uint8))).astype(np.intp)
+    return np.flatnonzero(np.unpackbits(np.frombuffer(bits, dtype=np.uint8))).astype(np.int32)
 
 
 def _storable(frame: pd.DataFrame) -> pd.DataFrame:
