@@ -20,12 +20,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 from dallm.errors import OutputError, UserError
 from dallm.evaluation.inputs import check_inputs
+from dallm.evaluation.models import TabNetClassifier, resolve_models
 from dallm.evaluation.protocols import LeakFree
 from dallm.evaluation.running import run_fits
 from dallm.evaluation.running.capacity import affordable
 from dallm.evaluation.running.pool import ForkPool, WorkerDied
 from dallm.evaluation.running.progress import TimeLeft
-from dallm.evaluation.running.tasks import Task
+from dallm.evaluation.running.tasks import Plan, Task, all_tasks
+from dallm.evaluation.running.units import in_units
 
 FORK = multiprocessing.get_context("fork")
 
@@ -38,6 +40,7 @@ class Spec:
     make: Any
     deep: bool = False
     device: str = "cpu"
+    together: Any = None
 
     def build(self, seed, device):
         return self.make(seed)
@@ -370,7 +373,7 @@ def test__affordable__long_tables__bound_the_fits_at_once():
 def test__fork_pool__worker_dies__is_told_with_its_number():
     with ForkPool(lambda n: os._exit(3) if n == 2 else n, 2) as pool, pytest.raises(WorkerDied) as caught:
         list(pool.results([1, 2, 3, 4]))
-    assert (caught.value.number, caught.value.exitcode) == (2, 3)
+    assert (caught.value.item, caught.value.exitcode) == (2, 3)
 
 
 def test__fork_pool__work_for_this_process__is_done_in_between():
@@ -381,6 +384,49 @@ def test__fork_pool__work_for_this_process__is_done_in_between():
 
 
 @pytest.mark.slow
+def tabnet(name="tabnet", **changes):
+    model = TabNetClassifier(max_epochs=4, batch_size=32, **changes)
+    return resolve_models({name: model}, device="cpu")[name]
+
+
+def test__run_fits__tabnets_in_one_loop__the_scores_of_one_after_the_other(tmp_path):
+    inputs = given()
+    alone = run(inputs, tabnet(), TREE, n_jobs=1)
+    together = run(inputs, tabnet(), TREE, n_jobs=2, folder=tmp_path)
+    assert scores(alone) == scores(together)
+    assert [o.notes for o in alone] == [o.notes for o in together]
+    again = run(inputs, tabnet(), TREE, n_jobs=1, folder=tmp_path)
+    assert scores(again) == scores(alone)
+    assert [o.seconds for o in again] == [round(o.seconds, 4) for o in together], "kept"
+
+
+def test__in_units__tabnets_and_trees__loops_share_out_the_fits_and_trees_stand_alone():
+    inputs = given()
+    splits, _ = LeakFree(3, 3).splits(inputs, 0)
+    tasks = all_tasks(inputs, splits, {m.name: m for m in (tabnet(), TREE)})
+    plan = Plan(inputs, np.arange(120), tasks, 0, 0.5, None)
+    for workers in (1, 2, 16):
+        units = in_units(plan, tasks, workers)
+        assert sorted(n for unit in units for n in unit) == list(range(len(tasks)))
+        for unit in units:
+            assert len({(tasks[n].feature_set, tasks[n].model.name) for n in unit}) == 1
+        sizes = {
+            name: [len(u) for u in units if tasks[u[0]].model.name == name] for name in ("tabnet", "tree")
+        }
+        assert set(sizes["tree"]) == {1}
+        assert max(sizes["tabnet"]) == {1: 10, 2: 9, 16: 2}[workers]
+
+
+def test__run_fits__one_fit_of_a_loop_fails__is_named_as_alone():
+    inputs = given()
+    labels = inputs.targets["t"].to_numpy(dtype=bool)
+    splits, _ = LeakFree(1, 3).splits(inputs, 0)
+    bad = splits[1]._replace(train=np.flatnonzero(labels)[:20])
+    splits = [splits[0], bad, splits[2]]
+    with pytest.raises(UserError, match=r"'tabnet' on feature set '(one|all)', target 't', repeat 0, fold 1"):
+        run_fits(inputs, splits, {"tabnet": tabnet()}, seed=0, n_jobs=2)
+
+
 def test__fresh_results__where_nothing_can_be_forked__gives_the_same_scores(monkeypatch):
     import dallm.evaluation.running.run as module
 

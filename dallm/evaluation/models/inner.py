@@ -92,7 +92,7 @@ def class_codes(y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if len(codes) == 0:
         raise UserError("There are no rows to fit to.")
     if len(classes) < 2:
-        raise UserError(f"All {len(codes):,} rows have the one class {classes[0]!r}; a model needs two.")
+        raise UserError(f"All {len(codes):,} rows have the one class {classes[0]}; a model needs two.")
     return classes, codes
 
 

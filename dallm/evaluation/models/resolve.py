@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from dallm.evaluation.models.device import Place, resolve_device
 from dallm.evaluation.models.presets import PAPER_MODELS, PRESETS, REFERENCES, Tuned
 from dallm.evaluation.models.table import TableClassifier, encoding_for, gpu_kind
 from dallm.evaluation.models.tabnet.classifier import TabNetClassifier
+from dallm.evaluation.models.tabnet.together import fit_together
 from dallm.evaluation.models.tuned import TunedClassifier
 
 _DEEP = ("tabnet", "tabpfn")
@@ -34,6 +35,9 @@ class ModelSpec:
         What a reader of the result has to know.
     device : str
         Where it will compute: ``cpu`` or ``cuda:0``.
+    together : callable, optional
+        Fits several of its classifiers at once, each to its own (X, y, groups), with the results of one after
+        the other; see :func:`~dallm.evaluation.models.fit_together`.
     """
 
     name: str
@@ -41,6 +45,7 @@ class ModelSpec:
     deep: bool = False
     notes: tuple[str, ...] = ()
     device: str = "cpu"
+    together: Callable[[Sequence[Any], Sequence[tuple[Any, Any, Any]]], None] | None = None
 
 
 def resolve_models(models: Any = None, *, device: str = "auto", seed: int = 0) -> dict[str, ModelSpec]:
@@ -114,7 +119,9 @@ def _spec(name: str | None, given: Any, device: str) -> ModelSpec:
         return given
     if isinstance(given, Tuned):
         _check_tuned(given)
-        return _make(name or f"{given.model}:tuned", given.model, partial(presets.tuned, given), device)
+        return _make(
+            name or f"{given.model}:tuned", given.model, partial(presets.tuned, given), device, searches=True
+        )
     if isinstance(given, str):
         return _by_name(name or given, given, device)
     if isinstance(given, type):
@@ -124,7 +131,8 @@ def _spec(name: str | None, given: Any, device: str) -> ModelSpec:
     if isinstance(given, (TabNetClassifier, TableClassifier, TunedClassifier)):
         deep = isinstance(given, TabNetClassifier)
         place = resolve_device(device, "tabnet") if deep else Place("cpu")
-        return ModelSpec(name, partial(_own, given), deep, _said(place.note), place.device)
+        together = fit_together if type(given) is TabNetClassifier else None
+        return ModelSpec(name, partial(_own, given), deep, _said(place.note), place.device, together)
     place = resolve_device(device, gpu_kind(given))
     return ModelSpec(
         name,
@@ -154,12 +162,16 @@ def _by_name(name: str, given: str, device: str) -> ModelSpec:
         make = partial(presets.paper, model)
     elif preset == "tuned":
         make = partial(presets.tuned, Tuned(model))
-    return _make(name, model, make, device)
+    return _make(name, model, make, device, searches=preset == "tuned")
 
 
-def _make(name: str, model: str, make: Callable[[int, str], Any], device: str) -> ModelSpec:
+def _make(
+    name: str, model: str, make: Callable[[int, str], Any], device: str, *, searches: bool = False
+) -> ModelSpec:
     place = resolve_device(device, model)
-    return ModelSpec(name, partial(_placed, make, device), model in _DEEP, _said(place.note), place.device)
+    build = partial(_placed, make, device)
+    together = fit_together if model == "tabnet" and not searches else None
+    return ModelSpec(name, build, model in _DEEP, _said(place.note), place.device, together)
 
 
 def _placed(make: Callable[[int, str], Any], asked: str, seed: int, device: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,39 @@ INNER_FOLDS = 5
 _MOST_WARNINGS = 3
 
 
-def fit_one(plan: Plan, task: Task) -> Fitted:
-    """Run one fit.
+class Part(NamedTuple):
+    """The training rows of a fit and its unfitted model."""
+
+    model: Any
+    table: pd.DataFrame
+    truth: NDArray[np.int64]
+    patients: NDArray[np.intp]
+
+
+class Ahead(NamedTuple):
+    """A model that was fitted together with others, the seconds that were its share, and what was warned."""
+
+    model: Any
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def training_part(plan: Plan, task: Task) -> Part:
+    """Return what the deciding model of a task is fitted to."""
+    rows = task.split.train
+    truth = plan.inputs.targets[task.split.target].iloc[rows].to_numpy(dtype=bool)
+    model = task.model.build(_seed(plan, task), task.model.device)
+    table = plan.inputs.sets[task.feature_set].iloc[rows]
+    return Part(model, table, truth.astype(np.int64), plan.patients[rows])
+
+
+def _seed(plan: Plan, task: Task) -> int:
+    at = task.split
+    return seed_for(plan.seed, task.model.name, at.target, at.repeat, at.fold)
+
+
+def fit_one(plan: Plan, task: Task, ahead: Ahead | None = None) -> Fitted:
+    """Run one fit, or what is left of it where the model was fitted ahead.
 
     The operating point is found on cases of the training fold that the deciding model was not fitted to:
     those by which the model itself stopped training (`operating_cases_`: positions and probabilities), else
@@ -34,18 +65,20 @@ def fit_one(plan: Plan, task: Task) -> Fitted:
     for predicting only.
     """
     started = time.perf_counter()
-    notes: list[str] = []
+    notes: list[str] = list(ahead.notes) if ahead else []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        probability, threshold, device, importances = _fit(plan, task, notes)
-    notes += _told(caught)
-    seconds = time.perf_counter() - started
+        probability, threshold, device, importances = _fit(plan, task, notes, ahead.model if ahead else None)
+    notes += told(caught)
+    seconds = time.perf_counter() - started + (ahead.seconds if ahead else 0.0)
     return Fitted(probability, threshold, device, seconds, tuple(notes), importances)
 
 
-def _fit(plan: Plan, task: Task, notes: list[str]) -> tuple[NDArray[np.float64], float, str, Any]:
+def _fit(
+    plan: Plan, task: Task, notes: list[str], fitted: Any
+) -> tuple[NDArray[np.float64], float, str, Any]:
     split, frame = task.split, plan.inputs.sets[task.feature_set]
-    seed = seed_for(plan.seed, task.model.name, split.target, split.repeat, split.fold)
+    seed = _seed(plan, task)
     labels = plan.inputs.targets[split.target]
     truth = labels.iloc[split.train].to_numpy(dtype=bool)
     patients = plan.patients[split.train]
@@ -54,7 +87,8 @@ def _fit(plan: Plan, task: Task, notes: list[str]) -> tuple[NDArray[np.float64],
         model = task.model.build(seed, task.model.device)
         return fit_model(model, part, truth[rows], patients[rows])
 
-    fitted = fit(frame.iloc[split.train])
+    if fitted is None:
+        fitted = fit(frame.iloc[split.train])
     test = frame.iloc[split.test]
     probability = probability_of(fitted, test)
     device = str(getattr(fitted, "device_", "cpu"))
@@ -128,7 +162,7 @@ def inner_split(
     return np.arange(len(truth)), np.arange(0)
 
 
-def _told(caught: list[warnings.WarningMessage]) -> list[str]:
+def told(caught: list[warnings.WarningMessage]) -> list[str]:
     """Return warnings of libraries as notes: each once, those for programmers left out."""
     said: dict[str, None] = {}
     for warning in caught:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dallm.evaluation.running.run import Failure
     from dallm.evaluation.running.tasks import Fitted, Plan
+    from dallm.evaluation.running.units import Failure
+
+Unit = tuple[int, ...]
 
 _loaded: tuple[str, Any] | None = None  # the plan that this worker process has read
 
 
-def fresh_results(plan: Plan, numbers: Sequence[int], workers: int) -> Iterator[tuple[int, Fitted | Failure]]:
-    """Yield each number with its result, as soon as it is there.
+def fresh_results(
+    plan: Plan, units: Sequence[Unit], workers: int
+) -> Iterator[tuple[Unit, list[Fitted | Failure]]]:
+    """Yield each unit of work with its results, as soon as they are there.
 
     The tables are written once and mapped into every process; models travel by value, so that those defined
     in a notebook or script do, too.
@@ -35,7 +38,7 @@ def fresh_results(plan: Plan, numbers: Sequence[int], workers: int) -> Iterator[
         with joblib.parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
             parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
             # closing the generator ends what is under way
-            with closing(parallel(joblib.delayed(_work)(path, number) for number in numbers)) as given:
+            with closing(parallel(joblib.delayed(_work)(path, unit) for unit in units)) as given:
                 yield from given
 
 
@@ -51,17 +54,13 @@ def _bare(task: Any) -> tuple[int, str, Any]:
     return task.number, task.feature_set, task.split
 
 
-def _work(path: str, number: int) -> tuple[int, Fitted | Failure]:
-    from dallm.evaluation.running.fitting import fit_one
-    from dallm.evaluation.running.run import Failure
+def _work(path: str, unit: Unit) -> tuple[Unit, list[Fitted | Failure]]:
     from dallm.evaluation.running.threads import one_thread
+    from dallm.evaluation.running.units import fit_unit
 
-    try:
-        plan = _plan(path)
-        with one_thread():
-            return number, fit_one(plan, plan.tasks[number])
-    except Exception as error:  # whatever a user's model raises is told with the name of the fit
-        return number, Failure(type(error).__name__, str(error), traceback.format_exc())
+    plan = _plan(path)
+    with one_thread():
+        return unit, fit_unit(plan, unit)
 
 
 def _plan(path: str) -> Plan:

@@ -20,26 +20,27 @@ from typing import Any, Generic, TypeVar
 
 from dallm.evaluation.running.threads import VARIABLES
 
-T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class WorkerDied(Exception):  # noqa: N818 - what happened, seen from outside
     """A worker process ended in the middle of a fit."""
 
-    def __init__(self, number: int, exitcode: int | None) -> None:
-        super().__init__(number, exitcode)
-        self.number = number
+    def __init__(self, item: Any, exitcode: int | None) -> None:
+        super().__init__(item, exitcode)
+        self.item = item
         self.exitcode = exitcode
 
 
-class ForkPool(Generic[T]):
-    """Processes that compute ``work(number)``, one number at a time each.
+class ForkPool(Generic[Item, Result]):
+    """Processes that compute ``work(item)``, one item at a time each.
 
     Parameters
     ----------
     work : callable
-        Not pickled: the processes have it from this one. What it returns is pickled.
+        Not pickled: the processes have it from this one. What it takes and returns is pickled.
     workers : int
 
     Examples
@@ -49,7 +50,7 @@ class ForkPool(Generic[T]):
     [(1, 2), (2, 4), (3, 6)]
     """
 
-    def __init__(self, work: Callable[[int], T], workers: int) -> None:
+    def __init__(self, work: Callable[[Item], Result], workers: int) -> None:
         context = multiprocessing.get_context("fork")
         self._work = work
         self._workers: list[tuple[Any, Connection]] = []
@@ -67,20 +68,20 @@ class ForkPool(Generic[T]):
             self.kill()
             raise
 
-    def __enter__(self) -> ForkPool[T]:
+    def __enter__(self) -> ForkPool[Item, Result]:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def results(self, numbers: Sequence[int], here: Sequence[int] = ()) -> Iterator[tuple[int, T]]:
-        """Yield each number with its result, as soon as it is there.
+    def results(self, items: Sequence[Item], here: Sequence[Item] = ()) -> Iterator[tuple[Item, Result]]:
+        """Yield each item with its result, as soon as it is there.
 
         Parameters
         ----------
-        numbers : sequence of int
+        items : sequence
             For the processes, in this order.
-        here : sequence of int
+        here : sequence
             For this process, in between: what must not run in a forked one.
 
         Raises
@@ -88,16 +89,16 @@ class ForkPool(Generic[T]):
         WorkerDied
             If a process was killed from outside, for example because memory ran out.
         """
-        waiting, own = list(reversed(numbers)), list(reversed(here))
-        busy: dict[Connection, int] = {}
+        waiting, own = list(reversed(items)), list(reversed(here))
+        busy: dict[Connection, Item] = {}
         process_of = {connection: process for process, connection in self._workers}
         for _, connection in self._workers:
             if waiting:
                 self._give(connection, busy, waiting)
         while busy or own:
             if own:
-                number = own.pop()
-                yield number, self._work(number)
+                item = own.pop()
+                yield item, self._work(item)
             ready = set(wait(list(busy), timeout=0 if own else None)) if busy else set()
             for connection in [c for c in busy if c in ready]:
                 try:
@@ -106,17 +107,17 @@ class ForkPool(Generic[T]):
                     process = process_of[connection]
                     process.join(1)
                     raise WorkerDied(busy[connection], process.exitcode) from None
-                number = busy.pop(connection)
+                item = busy.pop(connection)
                 if waiting:
                     self._give(connection, busy, waiting)
-                yield number, result
+                yield item, result
 
     @staticmethod
-    def _give(connection: Connection, busy: dict[Connection, int], waiting: list[int]) -> None:
-        number = waiting.pop()
-        busy[connection] = number
+    def _give(connection: Connection, busy: dict[Connection, Item], waiting: list[Item]) -> None:
+        item = waiting.pop()
+        busy[connection] = item
         with contextlib.suppress(OSError):  # a process that is gone is seen where its answer is read
-            connection.send(number)
+            connection.send(item)
 
     def kill(self) -> None:
         """End the processes at once, in the middle of a fit too."""
@@ -136,8 +137,8 @@ def fork_is_safe() -> bool:
     return torch is None or not (torch.cuda.is_available() and torch.cuda.is_initialized())
 
 
-def _serve(connection: Connection, work: Callable[[int], Any], parent: int) -> None:
-    """Answer numbers until the parent is gone."""
+def _serve(connection: Connection, work: Callable[[Any], Any], parent: int) -> None:
+    """Answer items until the parent is gone."""
     # Ctrl-C reaches the whole group of processes; the parent ends the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

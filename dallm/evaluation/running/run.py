@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from dallm.errors import DallmError, UserError
@@ -16,26 +14,19 @@ from dallm.evaluation.operating import Criterion, check_criterion
 from dallm.evaluation.protocols.base import patient_codes
 from dallm.evaluation.running.capacity import workers_for
 from dallm.evaluation.running.digests import Keys
-from dallm.evaluation.running.fitting import fit_one
 from dallm.evaluation.running.kept import KeptFits
 from dallm.evaluation.running.pool import ForkPool, WorkerDied, fork_is_safe
 from dallm.evaluation.running.progress import TimeLeft, progress_of_fits
 from dallm.evaluation.running.tasks import Fitted, Importances, Model, Plan, Task, all_tasks, longest_first
 from dallm.evaluation.running.threads import one_thread
+from dallm.evaluation.running.units import Failure, fit_unit, in_units
 
 _IN_PROCESS_S = 0.05
 """Quick fits run in this process for so long before others are started; they may be done by then."""
 
 _QUICK_CELLS = 200_000
 
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong in a fit, in a form that passes between processes."""
-
-    kind: str
-    message: str
-    trace: str
+Unit = tuple[int, ...]
 
 
 class FailedFit(Exception):  # noqa: N818 - carries the trace of another process as the cause of an error
@@ -66,10 +57,13 @@ def run_fits(
     models : mapping of str to ModelSpec
     seed : int
     n_jobs : int, optional
-        Fits at once; all cores without it, -2 for all but one. For tables of 300,000 rows and more fewer run
-        at once where memory would exceed four times the table. Fits on a GPU run one after the other.
+        Processes that fit; all cores without it, -2 for all but one; 1 for one fit after the other, here.
+        Otherwise several TabNets are trained in one loop, with the same results. For tables of 300,000 rows
+        and more fewer run at once where memory would exceed four times the table. Fits on a GPU run in this
+        process.
     folder : path, optional
-        Where every finished fit is kept at once, so that a run that was killed goes on where it was.
+        Where every finished fit is kept at once, so that a run that was killed goes on where it was. TabNets
+        that are trained in one loop, ten at most, finish together.
     progress : bool, default=False
         Show progress and the time left on standard error.
     importances : callable, optional
@@ -122,48 +116,56 @@ def _run(
     with (
         one_thread(),
         progress_of_fits(total, total - len(tasks), left, show=show) as step,
-        closing(_results(plan, longest_first(tasks, plan.inputs), workers)) as results,
+        closing(_results(plan, longest_first(tasks, plan.inputs), workers, n_jobs == 1)) as results,
     ):
-        for number, given in results:
-            task = plan.tasks[number]
+        for task, given in results:
             if isinstance(given, Failure):
                 raise _as_error(task, given)
             step(task, given.seconds)
             yield task, given
 
 
-def _results(plan: Plan, tasks: list[Task], workers: int) -> Generator[tuple[int, Fitted | Failure]]:
-    def work(number: int) -> Fitted | Failure:
-        try:
-            return fit_one(plan, plan.tasks[number])
-        except Exception as error:  # whatever a user's model raises is told with the name of the fit
-            return Failure(type(error).__name__, str(error), traceback.format_exc())
+def _results(
+    plan: Plan, tasks: list[Task], workers: int, one_by_one: bool
+) -> Generator[tuple[Task, Fitted | Failure]]:
+    share = len(tasks) if one_by_one else workers
+    ours = in_units(plan, [task for task in tasks if _on_gpu(task.model)], 1)
+    units = in_units(plan, [task for task in tasks if not _on_gpu(task.model)], share)
+    with closing(_units_done(plan, units, ours, workers)) as done:
+        for unit, given in done:
+            for number, result in zip(unit, given, strict=True):
+                yield plan.tasks[number], result
 
-    here = [task for task in tasks if _on_gpu(task.model)]
-    others = [task for task in tasks if not _on_gpu(task.model)]
+
+def _units_done(
+    plan: Plan, units: list[Unit], ours: list[Unit], workers: int
+) -> Generator[tuple[Unit, list[Fitted | Failure]]]:
+    def work(unit: Unit) -> list[Fitted | Failure]:
+        return fit_unit(plan, unit)
+
     started = time.perf_counter()
-    while others and (workers == 1 or _quick(plan, others[0], started)):
-        task = others.pop(0)
-        yield task.number, work(task.number)
-    numbers = [task.number for task in others]
-    if len(numbers) > 0 and not fork_is_safe():
+    while units and (workers == 1 or _quick(plan, plan.tasks[units[0][0]], started)):
+        unit = units.pop(0)
+        yield unit, work(unit)
+    if len(units) > 0 and not fork_is_safe():
         from dallm.evaluation.running.fresh import fresh_results
 
-        yield from fresh_results(plan, numbers, workers)
-        numbers = []
-    if not numbers:
-        yield from ((task.number, work(task.number)) for task in here)
+        yield from fresh_results(plan, units, workers)
+        units = []
+    if not units:
+        yield from ((unit, work(unit)) for unit in ours)
         return
-    for task in {t.model.name: t for t in others}.values():
+    for task in {plan.tasks[unit[0]].model.name: plan.tasks[unit[0]] for unit in units}.values():
         task.model.build(0, task.model.device)  # loads its library once, before the processes part
-    with ForkPool(work, min(workers, len(numbers))) as pool:
+    with ForkPool(work, min(workers, len(units))) as pool:
         try:
-            yield from pool.results(numbers, [task.number for task in here])
+            yield from pool.results(units, ours)
         except WorkerDied as death:
             signal = f" by signal {-death.exitcode}" if death.exitcode and death.exitcode < 0 else ""
             raise UserError(
-                f"The process that fitted {plan.tasks[death.number]} was ended{signal} from outside. Usually "
-                "memory ran out: give a smaller n_jobs=, or fewer rows. With folder= finished fits are kept."
+                f"The process that fitted {plan.tasks[death.item[0]]} was ended{signal} from outside. "
+                "Usually memory ran out: give a smaller n_jobs=, or fewer rows. With folder= finished fits "
+                "are kept."
             ) from None
 
 

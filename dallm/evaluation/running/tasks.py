@@ -29,6 +29,9 @@ class Model(Protocol):
         ``cpu``, or ``cuda:0`` for what must not run in a forked process.
     build : callable
         ``build(seed, device)`` returns an unfitted classifier.
+    together : callable or None
+        ``together(models, [(X, y, groups), ...])`` fits several of its classifiers at once, with the results
+        of one after the other.
     """
 
     @property
@@ -42,6 +45,9 @@ class Model(Protocol):
 
     @property
     def build(self) -> Callable[[int, str], Any]: ...
+
+    @property
+    def together(self) -> Callable[[Sequence[Any], Sequence[tuple[Any, Any, Any]]], None] | None: ...
 
 
 class Importances(Protocol):

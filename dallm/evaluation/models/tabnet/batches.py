@@ -51,8 +51,8 @@ def _join_last(sizes: list[int]) -> list[int]:
 
 
 LANES = 32
-"""Places of a virtual batch are filled up to a multiple of this, two vectors of the widest processors: then no
-sum and no product is computed in another order when another network stands beside it."""
+"""Places of a virtual batch are filled up to a multiple of this, two vectors of the widest processors: then
+nothing is added up in another order because another network stands beside it."""
 
 
 def padded(rows: int) -> int:
