@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ class PermutationImportance:
         Repeats of the cross-validation in which it is measured; each takes a second fit.
     shap : bool, default=True
         Whether mean absolute SHAP values are given as well, where the package ``shap`` is installed and the
-        model is one of trees.
+        model is one of trees or linear.
 
     Source: Breiman, Machine Learning 2001, 45:5-32, for the permutation; Stoppiglia et al., Journal of
     Machine Learning Research 2003, 3:1399-1414, for the columns of noise.
@@ -100,9 +101,23 @@ class PermutationImportance:
         model = fit(noisy_train)
         found = permutation_drops(model, noisy_test, truth, self.permutations, np.random.default_rng(seed))
         if self.shap:
-            values = mean_shap(model, noisy_test)
-            found |= {f"{SHAP}{name}": value for name, value in (values or {}).items()}
+            found |= _shap_of(model, noisy_test, noisy_train, seed)
         return found
+
+
+def _shap_of(model: Any, test: pd.DataFrame, train: pd.DataFrame, seed: int) -> dict[str, float]:
+    """Return the SHAP values; none, and a warning that becomes a note of the fit, where shap fails."""
+    try:
+        values = mean_shap(model, test, train, seed=seed)
+    except Exception as error:  # of shap, numba or the model's library: an evaluation does not end by it
+        said = str(error).splitlines()[0] if str(error) else ""
+        warnings.warn(
+            f"SHAP values were not computed: {type(error).__name__}: {said[:200]}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return {}
+    return {f"{SHAP}{name}": value for name, value in (values or {}).items()}
 
 
 def permutation_drops(

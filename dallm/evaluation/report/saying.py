@@ -74,23 +74,30 @@ def _of_groups(report: EvaluationReport) -> list[str]:
 def of_importances(importance: pd.DataFrame | None) -> str:
     """Return how importances were measured."""
     from dallm.evaluation.importance.permutation import NOISE
-    from dallm.evaluation.importance.shap_values import NOT_INSTALLED
 
     if importance is None:
         return "Importances were not measured; importances=True asks for them."
     names = importance["feature"]
     noise = names[names.str.startswith(NOISE)].nunique()
-    shap = (
-        "Mean absolute SHAP values stand beside them."
-        if "shap" in importance and importance["shap"].notna().any()
-        else NOT_INSTALLED
-    )
     return (
         "Mean drop of the ROC AUC of held-out folds when a column is permuted, with an interval over folds. "
         f"Relevant: above the highest of {count(noise, 'column')} of noise appended before fitting (a column "
         f"that tells nothing is so once in {noise + 1}). Published: above the first of them, the rule of the "
-        f"paper's code. {shap}"
+        f"paper's code. {_of_shap(importance)}"
     )
+
+
+def _of_shap(importance: pd.DataFrame) -> str:
+    from dallm.evaluation.importance.shap_values import NOT_INSTALLED, shap_is_installed
+
+    told = set(importance.loc[importance["shap"].notna(), "model"]) if "shap" in importance else set()
+    models = list(dict.fromkeys(importance["model"]))
+    without = [name for name in models if name not in told]
+    if len(without) == len(models):
+        reason = "exact ones exist for trees and linear models, and where shap was installed for the run."
+        return f"SHAP values were not computed: {reason}" if shap_is_installed() else NOT_INSTALLED
+    but = f", but for {', '.join(without)}, which have no exact ones" if without else ""
+    return f"Mean absolute SHAP values stand beside them{but}."
 
 
 def as_text(report: EvaluationReport) -> str:
