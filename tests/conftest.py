@@ -42,24 +42,25 @@ def _or_skip(make: Callable[[], OwnServer]) -> OwnServer:
 def neo4j_server() -> Iterator[Neo4jServer]:
     """The Neo4j that all tests share; started when the first of them asks.
 
-    Tests keep to a namespace of their own (`neo4j_namespace`), and may not stop it.
+    Tests keep to a namespace of their own (`neo4j_namespace`), and may not stop it (`stoppable_neo4j`).
     """
     server = given_server() or _or_skip(own_server)
     yield server
     server.close()
 
 
-@pytest.fixture(scope="session")
-def own_neo4j() -> Iterator[Callable[[], OwnServer]]:
-    """Start a Neo4j that a test may stop, kill and start again; all end with the session."""
-    servers: list[OwnServer] = []
+@pytest.fixture(scope="module")
+def stoppable_neo4j(neo4j_server: Neo4jServer) -> Iterator[OwnServer]:
+    """A Neo4j that a test may stop, kill and start again; it runs again after the module, whatever happened.
 
-    def start() -> OwnServer:
-        servers.append(_or_skip(own_server))
-        return servers[-1]
-
-    yield start
-    for server in servers:
+    It is the one that all tests share where that is the tests' own: a server costs as much as many tests.
+    """
+    own = isinstance(neo4j_server, OwnServer)
+    server = neo4j_server if own else _or_skip(own_server)
+    yield server
+    if own:
+        server.start()
+    else:
         server.close()
 
 

@@ -26,17 +26,22 @@ DOCUMENTS = sum(source.count for source in ingesting.sources())
 
 
 @pytest.fixture(scope="module")
-def server(own_neo4j) -> OwnServer:
-    """A server of this module's own, which its tests stop and start, with data of others in it."""
-    server = own_neo4j()
+def server(stoppable_neo4j) -> Iterator[OwnServer]:
+    """A server that this module's tests stop and start, with data of others in it."""
     for statement in FOREIGN:
-        server.rows(statement)
-    return server
+        stoppable_neo4j.rows(statement)
+    yield stoppable_neo4j
+    stoppable_neo4j.rows("MATCH (n:Person|Document|Passage|Meta|Term) DETACH DELETE n")
+    for name in ("CONSTRAINT person_id", "INDEX passage_sha256", "INDEX keyword", "INDEX vector"):
+        stoppable_neo4j.rows(f"DROP {name}")
 
 
 @pytest.fixture
-def namespace(server) -> str:
-    return f"t{secrets.token_hex(4)}"
+def namespace(server) -> Iterator[str]:
+    namespace = f"t{secrets.token_hex(4)}"
+    yield namespace
+    server.start()  # where the test failed between the two
+    server.clear_namespace(namespace)
 
 
 # Labels, properties and indexes as other programs have them, some of the names that the stores use inside.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from neo4j_server import Neo4jServer
 
 import dallm
 from dallm.errors import StoreError, UserError
@@ -31,18 +34,39 @@ QUESTIONS = (
 ODD = ('"', "AND OR NOT *", "a" * 50_000, "(x:y)^2~ \\ % +[b TO c]", "\ud800", "")
 
 
-@pytest.fixture
-def open_graph(neo4j_server, neo4j_namespace) -> Iterator[Callable[..., Neo4jGraphStore]]:
+@contextmanager
+def opening(server: Neo4jServer, its_own: str) -> Iterator[Callable[..., Neo4jGraphStore]]:
     stores = []
 
-    def opened(namespace: str = neo4j_namespace, **options) -> Neo4jGraphStore:
-        given = neo4j_server.options | options
-        stores.append(Neo4jGraphStore(neo4j_server.uri, namespace=namespace, **given))
+    def opened(namespace: str = its_own, **options) -> Neo4jGraphStore:
+        stores.append(Neo4jGraphStore(server.uri, namespace=namespace, **server.options | options))
         return stores[-1]
 
     yield opened
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+def open_graph(neo4j_server, neo4j_namespace) -> Iterator[Callable[..., Neo4jGraphStore]]:
+    """Opens graphs in a namespace of the test's own, in which nothing has been made yet."""
+    with opening(neo4j_server, neo4j_namespace) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def indexed_namespace(neo4j_server) -> Iterator[str]:
+    namespace = f"m{secrets.token_hex(5)}"
+    yield namespace
+    neo4j_server.clear_namespace(namespace)
+
+
+@pytest.fixture
+def open_indexed(neo4j_server, indexed_namespace) -> Iterator[Callable[..., Neo4jGraphStore]]:
+    """Opens graphs in an empty namespace whose indexes may be there: making them takes longer than a test."""
+    with opening(neo4j_server, indexed_namespace) as opened:
+        yield opened
+    neo4j_server.delete_nodes(indexed_namespace)
 
 
 def pages() -> list[Document]:
@@ -109,11 +133,11 @@ def test__ingest__twice__makes_no_write(open_graph):
         assert store._connection.writes == before
 
 
-def test__write__changed_removed_and_same_text__leave_no_trace(open_graph, tmp_path):
+def test__write__changed_removed_and_same_text__leave_no_trace(open_indexed, tmp_path):
     def note(text: str, about: str) -> Document:
         return Document("Note", (Section("Causes", text),), "s", "1", conditions=(about,))
 
-    with open_graph() as graph, NetworkXStore(tmp_path / "graph.json") as memory:
+    with open_indexed() as graph, NetworkXStore(tmp_path / "graph.json") as memory:
         for store in (graph, memory):
             assert store.write([note("Smoking.", "asthma"), note("Smoking.", "pneumonia")]) == Written(
                 added=1, updated=1, passages=2
@@ -133,8 +157,8 @@ def test__write__changed_removed_and_same_text__leave_no_trace(open_graph, tmp_p
         assert [meta[n] for n in ("documents", "passages", "head_terms", "body_terms")] == [0] * 4
 
 
-def test__write__halves_of_characters__are_kept_as_far_as_a_database_can(open_graph):
-    with open_graph() as store:
+def test__write__halves_of_characters__are_kept_as_far_as_a_database_can(open_indexed):
+    with open_indexed() as store:
         assert store.write(pages()[3:]).added == 1
         assert store.write(pages()[3:]) == Written(unchanged=1)
         assert [h.passage.title for h in store.search("fever")] == ["Half"]
@@ -199,8 +223,8 @@ def test__read_only__missing_is_named_and_writes_are_refused(neo4j_server, open_
         assert neo4j_server.password not in repr(store) + str(pickle.dumps(store))
 
 
-def test__pickle__opens_again_with_the_password_of_the_environment(neo4j_server, open_graph, monkeypatch):
-    with open_graph() as store:
+def test__pickle__opens_again_with_the_password_of_the_environment(neo4j_server, open_indexed, monkeypatch):
+    with open_indexed() as store:
         store.write(pages()[:1])
         monkeypatch.setenv("NEO4J_PASSWORD", neo4j_server.password)
         with pickle.loads(pickle.dumps(store)) as other:
@@ -215,13 +239,13 @@ def test__write__namespace_cleared_by_another__is_made_again(open_graph):
         assert len(list(other.passages())) == 2
 
 
-def test__search__condition_of_many_passages__gives_them_all(open_graph, tmp_path: Path):
+def test__search__condition_of_many_passages__gives_them_all(open_indexed, tmp_path: Path):
     sections = tuple(Section(f"Part {i}", f"Cough number {i} is felt.") for i in range(450))
     many = [
         Document("Asthma", sections, "s", "1", conditions=("asthma",)),
         Document("Rare", (Section("", "Cough is felt, and wheeze."),), "s", "2", conditions=("sarcoidosis",)),
     ]
-    with open_graph() as graph, NetworkXStore(tmp_path / "graph.json") as memory:
+    with open_indexed() as graph, NetworkXStore(tmp_path / "graph.json") as memory:
         for store in (graph, memory):
             store.write(many)
         assert [h.passage.url for h in graph.search("cough", k=50, condition="sarcoidosis")] == ["2"]
@@ -231,9 +255,9 @@ def test__search__condition_of_many_passages__gives_them_all(open_graph, tmp_pat
             assert [h.passage.section for h in graph.search(query, k=10)] == expected
 
 
-def test__topics__of_a_title_too_long_for_an_index__are_left_out(open_graph):
+def test__topics__of_a_title_too_long_for_an_index__are_left_out(open_indexed):
     title = "word" * 5_000
-    with open_graph() as store:
+    with open_indexed() as store:
         store.write([Document(title, (Section("", "Some cough."),), "s", "1")])
         assert topic_of(title)
         assert [h.passage.title for h in store.search("cough")] == [title]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import secrets
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -26,6 +29,7 @@ from dallm.knowledge.stores.neo4j.vector import Neo4jVectorStore
 
 DIMENSION = 16
 CONDITIONS = ("asthma", "pneumonia", "heart failure")
+EXACT = searching.EXACT
 
 
 class WordEncoder:
@@ -45,14 +49,14 @@ class WordEncoder:
         return total
 
 
-@pytest.fixture
-def open_store(neo4j_server: Neo4jServer, neo4j_namespace: str):
-    """Opens stores on the test's namespace, and closes them."""
+@contextmanager
+def opening(server: Neo4jServer, its_own: str) -> Iterator[Callable[..., Neo4jVectorStore]]:
+    """Opens stores on a namespace, and closes them."""
     opened = []
 
-    def open_one(encoder: object = None, *, namespace: str = neo4j_namespace, **options) -> Neo4jVectorStore:
+    def open_one(encoder: object = None, *, namespace: str = its_own, **options) -> Neo4jVectorStore:
         store = Neo4jVectorStore(
-            neo4j_server.uri, namespace=namespace, encoder=encoder, **neo4j_server.options, **options
+            server.uri, namespace=namespace, encoder=encoder, **server.options, **options
         )
         opened.append(store)
         return store
@@ -60,6 +64,42 @@ def open_store(neo4j_server: Neo4jServer, neo4j_namespace: str):
     yield open_one
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def open_store(neo4j_server: Neo4jServer, neo4j_namespace: str):
+    """Opens stores on a namespace of the test's own, in which nothing has been made yet."""
+    with opening(neo4j_server, neo4j_namespace) as open_one:
+        yield open_one
+
+
+@pytest.fixture(scope="module")
+def indexed_namespace(neo4j_server: Neo4jServer) -> Iterator[str]:
+    namespace = f"m{secrets.token_hex(5)}"
+    yield namespace
+    neo4j_server.clear_namespace(namespace)
+
+
+@pytest.fixture
+def open_indexed(neo4j_server: Neo4jServer, indexed_namespace: str):
+    """Opens stores on an empty namespace whose indexes may be there, for tests of what is written and found.
+
+    Making and dropping them takes longer than such a test, and the server knows the statements already.
+    """
+    with opening(neo4j_server, indexed_namespace) as open_one:
+        yield open_one
+    neo4j_server.delete_nodes(indexed_namespace)
+
+
+def kept_and_not(
+    monkeypatch: pytest.MonkeyPatch, open_one: Callable[[], Neo4jVectorStore]
+) -> Iterator[Neo4jVectorStore]:
+    """A store that searches by indexes, and one on the same passages that keeps them in memory."""
+    for most_kept in (0, 1_000):
+        monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
+        store = open_one()
+        yield store
+        assert (store._keeper.columns is not None) == (most_kept > 0)
 
 
 def made_up_documents(count: int, *, seed: int = 0, sections: int = 2) -> list[Document]:
@@ -104,64 +144,59 @@ def committed(server: Neo4jServer) -> int:
 
 
 @pytest.mark.parametrize("encoder", [WordEncoder, lambda: None], ids=["dense", "lexical"])
-@pytest.mark.parametrize("most_kept", [0, 1_000], ids=["indexes", "kept"])
-def test__search__same_content__ranks_as_the_local_store(
-    tmp_path, open_store, encoder, most_kept, monkeypatch
-):
-    monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
+def test__search__same_content__ranks_as_the_local_store(tmp_path, open_store, encoder, monkeypatch):
     documents = made_up_documents(150)
-    store, questions = open_store(encoder()), random.Random(5)
+    written = open_store(encoder())
     with LocalStore(tmp_path / "s", encoder=encoder()) as local:
-        for held in (local, store):
+        for held in (local, written):
             held.write(documents[:100])
             held.embed_missing()  # the vector index covers these, not yet the others
             held.write(documents[100:])
             held.remove(documents[7].source, [documents[7].url])
-        assert list(store.passages()) == list(local.passages())
-        assert store.manifest().equals(local.manifest())
-        for _ in range(5):
-            chosen = questions.choice(documents)
-            query = " ".join(questions.sample(chosen.sections[0].text.split(), 5))
-            for options in (
-                {},
-                {"k": 30},
-                {"condition": "asthma"},
-                {"source": "alpha", "k": 9},
-                {"condition": "asthma", "source": "beta", "k": 60},
-            ):
-                assert [(u, s, a.expected) for u, s, a in told(local, query, **options)] == told(
-                    store, query, **options
-                )
-        assert (store._keeper.columns is not None) == (most_kept > 0)
+        assert list(written.passages()) == list(local.passages())
+        assert written.manifest().equals(local.manifest())
+        for store in kept_and_not(monkeypatch, lambda: open_store(encoder())):
+            questions = random.Random(5)
+            for _ in range(5):
+                chosen = questions.choice(documents)
+                query = " ".join(questions.sample(chosen.sections[0].text.split(), 5))
+                for options in (
+                    {},
+                    {"k": 30},
+                    {"condition": "asthma"},
+                    {"source": "alpha", "k": 9},
+                    {"condition": "asthma", "source": "beta", "k": 60},
+                ):
+                    assert [(u, s, a.expected) for u, s, a in told(local, query, **options)] == told(
+                        store, query, **options
+                    )
 
 
-@pytest.mark.parametrize("most_kept", [0, 1_000], ids=["indexes", "kept"])
-def test__search__all_passages_of_a_condition__are_given(open_store, most_kept, monkeypatch):
-    monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
+def test__search__all_passages_of_a_condition__are_given(open_store, monkeypatch):
     rare = [
         page(f"r{i}", f"Rare finding number {i} is seen.", conditions=("sarcoidosis",)) for i in range(40)
     ]
     common = made_up_documents(300, sections=1)
+    about = common[0].sections[0].text
     for encoder in (WordEncoder(), None):
-        store = open_store(encoder)
-        store.write([*common, *rare])
-        for exact in (searching.EXACT, 10):  # a few passages are all compared, many are not
-            monkeypatch.setattr(searching, "EXACT", exact)
-            found = store.search(common[0].sections[0].text, k=1_000, condition="sarcoidosis")
-            assert {hit.passage.url for hit in found} == {d.url for d in rare}
-            few = store.search(common[0].sections[0].text, k=5, condition="sarcoidosis")
-            assert [h.passage.url for h in few] == [h.passage.url for h in found[:5]]
-        store.clear()
+        written = open_store(encoder)
+        written.write([*common, *rare])
+        for store in kept_and_not(monkeypatch, partial(open_store, encoder)):
+            for exact in (EXACT, 10):  # a few passages are all compared, many are not
+                monkeypatch.setattr(searching, "EXACT", exact)
+                found = store.search(about, k=1_000, condition="sarcoidosis")
+                assert {hit.passage.url for hit in found} == {d.url for d in rare}
+                few = store.search(about, k=5, condition="sarcoidosis")
+                assert [h.passage.url for h in few] == [h.passage.url for h in found[:5]]
+        written.clear()
 
 
-@pytest.mark.parametrize("most_kept", [0, 1_000], ids=["indexes", "kept"])
-def test__search__more_hits_than_candidates__gives_all(open_store, most_kept, monkeypatch):
-    monkeypatch.setattr(kept, "MOST_KEPT", most_kept)
-    store = open_store(WordEncoder())
-    documents = made_up_documents(400, sections=1)
-    store.write(documents)
-    assert len(store.search("anything", k=5_000)) == 400
-    assert len(store.search("anything", k=150)) == 150
+def test__search__more_hits_than_candidates__gives_all(open_store, monkeypatch):
+    open_store(WordEncoder()).write(made_up_documents(400, sections=1))
+    for store in kept_and_not(monkeypatch, lambda: open_store(WordEncoder())):
+        for _ in range(2):
+            assert len(store.search("anything", k=5_000)) == 400
+            assert len(store.search("anything", k=150)) == 150
 
 
 def test__search__kept_store_written_by_another__sees_it_at_once(open_store):
@@ -202,8 +237,8 @@ def test__search__kept_store_cleared_and_made_again_alike__is_told_apart(open_st
             other.clear()
 
 
-def test__search__store_larger_than_is_kept__is_not_read(open_store, monkeypatch):
-    store = open_store()
+def test__search__store_larger_than_is_kept__is_not_read(open_indexed, monkeypatch):
+    store = open_indexed()
     store.write(made_up_documents(20))
     monkeypatch.setattr(kept, "MOST_KEPT", 39)
     for _ in range(3):
@@ -218,8 +253,8 @@ def test__search__store_larger_than_is_kept__is_not_read(open_store, monkeypatch
     assert reads == [False, True, True]
 
 
-def test__search__condition_and_source__filter_before_ranking(open_store):
-    store = open_store()
+def test__search__condition_and_source__filter_before_ranking(open_indexed):
+    store = open_indexed()
     store.write(
         [
             page("a", "Mucus blocks a bronchus.", conditions=("atelectasis",)),
@@ -236,9 +271,9 @@ def test__search__condition_and_source__filter_before_ranking(open_store):
         store.search("mucus", source="note5")
 
 
-def test__search__lucene_characters__are_text_only(open_store):
+def test__search__lucene_characters__are_text_only(open_indexed):
     odd = ['"', "AND OR NOT *", "a" * 100_000, "(x:y)^2~ \\ %", "/.*/ && || ! {a TO b} [a]", "\ud800", " "]
-    store = open_store()
+    store = open_indexed()
     assert store.search(odd[0]) == []
     store.write([page("a", "Mucus blocks a bronchus.")])
     for query in odd:
@@ -246,17 +281,17 @@ def test__search__lucene_characters__are_text_only(open_store):
         assert urls(store, f"{query} mucus") == ["a"]
 
 
-def test__search__thousands_of_words__are_taken(open_store):
+def test__search__thousands_of_words__are_taken(open_indexed):
     documents = made_up_documents(40)
-    store = open_store(WordEncoder())
+    store = open_indexed(WordEncoder())
     store.write(documents)
     everything = " ".join(section.text for d in documents for section in d.sections)
     assert len(store.search(everything, k=3)) == 3
 
 
-def test__search__alike_in_another_source__is_one_hit_with_both_citations(open_store):
+def test__search__alike_in_another_source__is_one_hit_with_both_citations(open_indexed):
     text = "The effusion is drained through a needle when it is large or when its cause is in doubt for long."
-    store = open_store(WordEncoder())
+    store = open_indexed(WordEncoder())
     store.write([page("a", text)])
     written = store.write([page("b", text.replace("is drained", "is usually drained"), source="atlas")])
     assert written.linked == 1
@@ -266,8 +301,8 @@ def test__search__alike_in_another_source__is_one_hit_with_both_citations(open_s
     assert urls(store, "drained through a needle", source="atlas") == ["b"]
 
 
-def test__search__same_passage_in_several_files__is_one_hit(open_store):
-    store = open_store(WordEncoder())
+def test__search__same_passage_in_several_files__is_one_hit(open_indexed):
+    store = open_indexed(WordEncoder())
     store.write([page(name, "Mucus blocks a bronchus.") for name in ("c", "a", "b")])
     assert urls(store, "mucus", k=9) == ["a"]
 
@@ -285,9 +320,9 @@ def test__ingest__twice__writes_and_encodes_nothing_new(neo4j_server, open_store
     assert (encoder.encoded, store._connection.writes, committed(neo4j_server)) == before
 
 
-def test__write__changed_document__replaces_its_passages_and_keeps_equal_vectors(open_store):
+def test__write__changed_document__replaces_its_passages_and_keeps_equal_vectors(open_indexed):
     encoder = WordEncoder()
-    store = open_store(encoder)
+    store = open_indexed(encoder)
     kept, old, new = (Section(f"Part {i}", f"Sentence number {i} is here.") for i in range(3))
     store.write([Document("T", (kept, old), "notes", "a")])
     before = encoder.encoded
@@ -301,13 +336,13 @@ def test__write__changed_document__replaces_its_passages_and_keeps_equal_vectors
     assert counts_are_right(store)
 
 
-def test__write__words_and_vectors_of_odd_kinds__are_taken(open_store):
+def test__write__words_and_vectors_of_odd_kinds__are_taken(open_indexed):
     class Blank(WordEncoder):
         def _one(self, sentence: str) -> np.ndarray:
             return np.zeros(self.dimension) if "nothing" in sentence else super()._one(sentence)
 
     encoder = Blank()
-    store = open_store(encoder)
+    store = open_indexed(encoder)
     store.write(
         [
             page("a", "There is nothing in it."),
@@ -338,7 +373,7 @@ def test__write__in_parts__is_as_in_one(open_store, monkeypatch):
     assert counts_are_right(store)
 
 
-def test__write__one_part__is_written_while_the_next_is_encoded(open_store, monkeypatch):
+def test__write__one_part__is_written_while_the_next_is_encoded(open_indexed, monkeypatch):
     monkeypatch.setattr(vector, "_PART_CHARACTERS", 1)
     second = threading.Event()
 
@@ -348,7 +383,7 @@ def test__write__one_part__is_written_while_the_next_is_encoded(open_store, monk
                 second.set()
             return super().encode(sentences)
 
-    store = open_store(Telling())
+    store = open_indexed(Telling())
     write, waited = store._write, []
 
     def writing(batch) -> Written:
@@ -361,7 +396,7 @@ def test__write__one_part__is_written_while_the_next_is_encoded(open_store, monk
     assert set(store.known("notes")) == {"a", "b"}
 
 
-def test__write__encoder_fails_in_the_middle__keeps_the_documents_before(open_store, monkeypatch):
+def test__write__encoder_fails_in_the_middle__keeps_the_documents_before(open_indexed, monkeypatch):
     monkeypatch.setattr(vector, "_PART_CHARACTERS", 1)
 
     class Failing(WordEncoder):
@@ -371,12 +406,12 @@ def test__write__encoder_fails_in_the_middle__keeps_the_documents_before(open_st
             return super().encode(sentences)
 
     pages = [page(name, f"The {name} page.") for name in ("first", "second", "third", "fourth")]
-    store = open_store(Failing())
+    store = open_indexed(Failing())
     with pytest.raises(MemoryError):
         store.write(pages)
     assert set(store.known("notes")) == {"first", "second"}
     assert counts_are_right(store)
-    assert open_store(WordEncoder()).write(pages) == Written(added=2, unchanged=2, passages=2, embedded=2)
+    assert open_indexed(WordEncoder()).write(pages) == Written(added=2, unchanged=2, passages=2, embedded=2)
 
 
 def test__write__two_writers_at_once__write_every_document_once(open_store):
@@ -422,9 +457,9 @@ def test__embed_missing__lexical_store_with_an_encoder__is_encoded(open_store):
     assert counts_are_right(dense)
 
 
-def test__write__many_new_vectors__are_covered_by_the_index_in_few_pieces(open_store, monkeypatch):
+def test__write__many_new_vectors__are_covered_by_the_index_in_few_pieces(open_indexed, monkeypatch):
     monkeypatch.setattr(vector, "_COVER", 25)
-    store, documents = open_store(WordEncoder()), made_up_documents(40, sections=1)
+    store, documents = open_indexed(WordEncoder()), made_up_documents(40, sections=1)
     fresh = []
     for start in range(0, 40, 10):
         store.write(documents[start : start + 10])
@@ -435,18 +470,18 @@ def test__write__many_new_vectors__are_covered_by_the_index_in_few_pieces(open_s
     assert counts_are_right(store)
 
 
-def test__open__other_encoder__is_refused_with_the_remedy(open_store):
+def test__open__other_encoder__is_refused_with_the_remedy(open_indexed):
     documents = made_up_documents(5)
-    open_store(WordEncoder()).write(documents)
+    open_indexed(WordEncoder()).write(documents)
     with pytest.raises(StoreError, match=r"another encoder.*'words'.*encoder=None.*another namespace="):
-        open_store(WordEncoder("other"))
+        open_indexed(WordEncoder("other"))
     for other in (WordEncoder(dimension=8), WordEncoder(seed=1)):  # the same name, other vectors
-        store = open_store(other)
+        store = open_indexed(other)
         with pytest.raises(StoreError, match="another encoder"):
             store.search("mucus")
         with pytest.raises(StoreError, match="another encoder"):
             store.write([page("new", "Something else.")])
-    assert open_store(None).search(documents[0].sections[0].text)
+    assert open_indexed(None).search(documents[0].sections[0].text)
 
 
 def test__write__emptied_namespace__takes_another_encoder(open_store):
@@ -536,8 +571,8 @@ def test__write__cleared_by_another_meanwhile__makes_the_namespace_again(open_st
     assert urls(two, "mucus") == ["b"]
 
 
-def test__origin__is_kept_and_written_once(open_store):
-    store = open_store()
+def test__origin__is_kept_and_written_once(open_indexed):
+    store = open_indexed()
     assert store.origin("notes") is None
     store.set_origin("notes", "here")
     before = store._connection.writes
@@ -545,8 +580,8 @@ def test__origin__is_kept_and_written_once(open_store):
     assert (store.origin("notes"), store._connection.writes) == ("here", before)
 
 
-def test__copy_and_pickle__give_a_working_store_without_the_password(neo4j_server, open_store, monkeypatch):
-    store = open_store()
+def test__copy_and_pickle__give_a_working_store_without_the_password(neo4j_server, open_indexed, monkeypatch):
+    store = open_indexed()
     store.write([page("a", "Mucus blocks a bronchus.")])
     assert urls(copy.deepcopy(store), "mucus") == ["a"]
     pickled = pickle.dumps(store)
