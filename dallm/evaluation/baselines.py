@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dallm.evaluation.fits import PREDICTIONS
 from dallm.evaluation.operating import Criterion, choose_threshold
+from dallm.evaluation.predictions import Predicted, predictions_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,34 +66,18 @@ def baseline_predictions(
     """
     names = list(targets.columns)
     truths = {name: targets[name].fillna(False).to_numpy(dtype=bool) for name in names}
-    parts: list[pd.DataFrame] = []
+    parts: list[Predicted] = []
     for split in splits:
         truth = truths[split.target]
-        rate = float(truth[split.train].mean()) if len(split.train) else 0.0
+        trained = truth[split.train]
+        rate = float(trained.mean()) if len(split.train) else 0.0
         key = (seed, names.index(split.target), split.repeat, split.fold)
         guesses = np.random.default_rng(key).random(len(split.test)) < rate
-        threshold = choose_threshold(truth[split.train], np.full(len(split.train), rate), operating_point)
-        decisions: dict[str, tuple[float, NDArray[np.bool_]]] = {
-            "always_no": (0.0, np.zeros(len(split.test), dtype=bool)),
+        threshold = choose_threshold(trained, np.full(len(trained), rate), operating_point)
+        said: dict[str, tuple[float, bool | NDArray[np.bool_]]] = {
+            "always_no": (0.0, False),
             "prevalence": (rate, guesses),
-            "mean": (rate, np.full(len(split.test), rate >= threshold)),
+            "mean": (rate, rate >= threshold),
         }
-        for model, (probability, decision) in decisions.items():
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "feature_set": NO_FEATURES,
-                        "model": model,
-                        "target": split.target,
-                        "repeat": split.repeat,
-                        "fold": split.fold,
-                        "row": split.test,
-                        "truth": truth[split.test],
-                        "probability": probability,
-                        "decision": decision,
-                    }
-                )
-            )
-    if not parts:
-        return pd.DataFrame(columns=list(PREDICTIONS))
-    return pd.concat(parts, ignore_index=True)
+        parts += [Predicted(NO_FEATURES, model, split, *given) for model, given in said.items()]
+    return predictions_of(parts, truths)

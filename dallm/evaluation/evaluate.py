@@ -24,10 +24,12 @@ from dallm.evaluation.importance import PermutationImportance
 from dallm.evaluation.leakage import audit, raise_leaks
 from dallm.evaluation.models import ModelSpec, resolve_models
 from dallm.evaluation.operating import Criterion, check_criterion
+from dallm.evaluation.predictions import joined
 from dallm.evaluation.protocols import AsPublished, Protocol
 from dallm.evaluation.report import EvaluationReport, from_outcomes
 from dallm.evaluation.running import run_fits
 from dallm.evaluation.running.digests import table_digest, versions
+from dallm.evaluation.running.room import give_back
 from dallm.evaluation.silent import silent_reports
 from dallm.evaluation.subgroups import strata
 
@@ -153,6 +155,7 @@ def evaluate(
     leaks = audit(inputs, aliases=also, splits=splits, augmented=augmented, seed=seed)
     # patients on both sides are what this protocol reproduces; the report says so
     raise_leaks(leaks, "report" if isinstance(chosen, AsPublished) else on_leak, allow_leaks)
+    give_back()
     outcomes = run_fits(
         Inputs({**inputs.sets, **made}, inputs.targets, inputs.groups, inputs.notes),
         splits,
@@ -165,9 +168,12 @@ def evaluate(
         operating_point=operating_point,
     )
     predictions, fits, importance = from_outcomes(outcomes, inputs.targets)
+    del outcomes
     guesses = baseline_predictions(inputs.targets, splits, seed=seed, operating_point=operating_point)
+    predictions = joined(predictions, guesses)
+    give_back()
     return EvaluationReport(
-        predictions=pd.concat([predictions, guesses], ignore_index=True),
+        predictions=predictions,
         splits=splits,
         groups=inputs.groups,
         cases=inputs.targets.index,

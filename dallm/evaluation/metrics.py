@@ -20,6 +20,7 @@ SMALLER_IS_BETTER = frozenset({"brier", "ece"})
 """Metrics whose gain is a negative difference."""
 
 _WIDE = 16  # resamples from which on rows are added one by one
+_MANY = 200_000  # cases from which on the bins of the calibration error are summed one after the other
 
 
 def metrics_of(
@@ -103,8 +104,11 @@ def resampled_metrics(
 
 def _counted(yes: NDArray[np.bool_], said: NDArray[np.bool_], weights: Floats) -> dict[str, Floats]:
     """Return what follows from the four counts of right and wrong decisions."""
-    cells = np.stack([yes & said, ~yes & said, yes & ~said, ~yes & ~said]).astype(weights.dtype)
-    hit, alarm, missed, quiet = cells @ weights
+    masks = (yes & said, ~yes & said, yes & ~said, ~yes & ~said)
+    if weights.shape[1] < _WIDE:  # one after the other: the sums are of whole numbers, so exact in any order
+        hit, alarm, missed, quiet = (mask.astype(weights.dtype) @ weights for mask in masks)
+    else:
+        hit, alarm, missed, quiet = np.stack(masks).astype(weights.dtype) @ weights
     n = hit + alarm + missed + quiet
     empty = np.where(n > 0, 0.0, np.nan).astype(weights.dtype)
 
@@ -160,6 +164,10 @@ def _sums_below(weights: Floats) -> Floats:
 def _calibration_error(yes: NDArray[np.bool_], shares: NDArray[np.float64], weights: Floats) -> Floats:
     """Return the mean distance of rate and mean probability over bins, by weight of the bins."""
     bins = bin_of(shares)
+    if len(bins) > _MANY:
+        off = (shares - yes).astype(weights.dtype)
+        sums = [np.where(bins == one, off, 0).astype(weights.dtype) @ weights for one in np.unique(bins)]
+        return np.asarray(np.abs(np.stack(sums)).sum(axis=0) / weights.sum(axis=0))
     member = (bins[None, :] == np.unique(bins)[:, None]).astype(weights.dtype)
     distance = np.abs((member * (shares - yes).astype(weights.dtype)) @ weights)
     return np.asarray(distance.sum(axis=0) / weights.sum(axis=0))

@@ -90,7 +90,7 @@ def on_cases(
     0.667
     """
     if baseline is not None and not (predictions["feature_set"] == baseline).any():
-        there = list(dict.fromkeys(predictions["feature_set"]))
+        there = predictions["feature_set"].unique().tolist()
         raise UserError(
             f"The baseline {baseline!r} has no predictions; there are those of {there}."
             f"{did_you_mean(baseline, there)}"

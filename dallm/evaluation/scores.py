@@ -10,6 +10,7 @@ import pandas as pd
 from dallm.errors import UserError
 from dallm.evaluation.fits import METRICS, PREDICTIONS
 from dallm.evaluation.metrics import metrics_of
+from dallm.evaluation.predictions import grouped, plain_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,18 +129,14 @@ def _scored(predictions: pd.DataFrame, keys: list[str], metrics: Sequence[str]) 
     truth = predictions["truth"].to_numpy(dtype=bool)
     probability = predictions["probability"].to_numpy(dtype=float)
     decision = predictions["decision"].to_numpy(dtype=bool)
-    grouped = predictions.groupby(keys, sort=False, observed=True)
-    number = grouped.ngroup().to_numpy()
-    order = np.argsort(number, kind="stable")
-    ends = np.cumsum(np.bincount(number)) if len(number) else np.zeros(0, dtype=np.intp)
-    firsts = np.concatenate([[0], ends[:-1]]).astype(np.intp) if len(ends) else ends
-    values = np.empty((len(ends), len(metrics)))
-    for i, (start, end) in enumerate(zip(firsts, ends, strict=True)):
-        rows = order[start:end]
+    groups = grouped(predictions, keys)
+    values = np.empty((len(groups), len(metrics)))
+    for i, rows in enumerate(groups.values()):
         found = metrics_of(truth[rows], probability[rows], decision[rows], metrics)
         values[i] = [found[name] for name in metrics]
-    heads = predictions.iloc[order[firsts]][keys].reset_index(drop=True)
+    firsts = [rows.start if isinstance(rows, slice) else int(rows[0]) for rows in groups.values()]
+    heads = plain_keys(predictions[keys].iloc[firsts].reset_index(drop=True))
     tidy = heads.loc[heads.index.repeat(len(metrics))].reset_index(drop=True)
-    tidy["metric"] = np.tile(np.asarray(metrics, dtype=object), len(ends))
+    tidy["metric"] = np.tile(np.asarray(metrics, dtype=object), len(groups))
     tidy["value"] = values.reshape(-1)
     return tidy

@@ -106,7 +106,7 @@ def silent_reports(
             "there; give the cohort that the feature sets were made from, ids in the index."
         )
     predictions = predictions[predictions["feature_set"] != NO_FEATURES]
-    targets = list(dict.fromkeys(predictions["target"]))
+    targets = predictions["target"].unique().tolist()
     mentioned = mentions(cohort, targets, aliases=aliases, augmented=augmented).iloc[place]
     patients = np.arange(len(cases)) if groups is None else np.asarray(pd.factorize(groups)[0])
     if feature_sets is not None:

@@ -163,7 +163,7 @@ def _sizes(once: pd.DataFrame, patients: np.ndarray[Any, Any]) -> pd.DataFrame:
     """Return how many cases, positives and patients each row of a subgroup rests on."""
     from dallm.evaluation.scores import MACRO, POOLED
 
-    told = [(str(target), part) for target, part in once.groupby("target", sort=False)]
+    told = [(str(target), part) for target, part in once.groupby("target", sort=False, observed=True)]
     told += [(MACRO, once), (POOLED, once)]
     records = []
     for target, part in told:

@@ -47,3 +47,10 @@ class RowsOf:
     def whole(self) -> pd.DataFrame:
         """Return a copy as a table of its own."""
         return self.table.iloc[self.rows]
+
+
+def taken(model: Any, part: pd.DataFrame | RowsOf) -> pd.DataFrame | RowsOf:
+    """Return the rows as the model takes them: as they are if it reads column by column, else copied."""
+    if isinstance(part, RowsOf) and not getattr(type(model), "reads_rows", False):
+        return part.whole()
+    return part

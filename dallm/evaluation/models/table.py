@@ -69,6 +69,8 @@ class TableClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     array([1])
     """
 
+    reads_rows = True  # takes RowsOf in place of a table
+
     def __init__(
         self,
         estimator: Any,

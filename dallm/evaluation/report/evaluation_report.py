@@ -101,7 +101,7 @@ class EvaluationReport(Measured, Drawn):
     @property
     def feature_sets(self) -> tuple[str, ...]:
         """The user's feature sets, then the controls that were run."""
-        there = dict.fromkeys(self.predictions["feature_set"])
+        there = self.predictions["feature_set"].unique().tolist()
         return tuple(name for name in dict.fromkeys([*self.sets, *there]) if name != NO_FEATURES)
 
     @computed_once
@@ -255,7 +255,7 @@ class EvaluationReport(Measured, Drawn):
     def _control_comparisons(self) -> dict[str, pd.DataFrame]:
         """Per control that was run how the feature sets differ from it."""
         others = [name for name in self.sets if name != self.baseline] or list(self.sets)
-        there = set(self.predictions["feature_set"])
+        there = set(self.predictions["feature_set"].unique())
         run = [name for name, reason in self.controls.items() if not reason and name in there]
         return {name: self._compared(name, others, (self.metric,)) for name in run}
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from dallm.evaluation.fits import PREDICTIONS, SHAP
+from dallm.evaluation.predictions import Predicted, predictions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from dallm.evaluation.fits import Outcome
 
@@ -55,25 +56,16 @@ def from_outcomes(
     """
     done = list(outcomes)
     truths = {str(name): targets[name].fillna(False).to_numpy(dtype=bool) for name in targets.columns}
-    sizes = [len(one.split.test) for one in done]
-
-    def spread(values: Sequence[Any]) -> Any:
-        return np.repeat(np.asarray(values), sizes)
-
     if not done:
         return pd.DataFrame(columns=list(PREDICTIONS)), pd.DataFrame(columns=list(FITS)), None
-    predictions = pd.DataFrame(
-        {
-            "feature_set": spread([one.feature_set for one in done]),
-            "model": spread([one.model for one in done]),
-            "target": spread([one.split.target for one in done]),
-            "repeat": spread([one.split.repeat for one in done]),
-            "fold": spread([one.split.fold for one in done]),
-            "row": np.concatenate([one.split.test for one in done]),
-            "truth": np.concatenate([truths[one.split.target][one.split.test] for one in done]),
-            "probability": np.concatenate([one.probability for one in done]),
-            "decision": np.concatenate([one.probability >= one.threshold for one in done]),
-        }
+    predictions = predictions_of(
+        [
+            Predicted(
+                one.feature_set, one.model, one.split, one.probability, one.probability >= one.threshold
+            )
+            for one in done
+        ],
+        truths,
     )
     return predictions, _fits(done), _importance(done)
 

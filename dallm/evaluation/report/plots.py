@@ -133,12 +133,15 @@ def calibration_frame(predictions: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     from dallm.evaluation.calibration import reliability_curve
+    from dallm.evaluation.predictions import grouped
 
     parts = []
     repeats = max(1, predictions["repeat"].nunique())
     keys = ["feature_set", "model"]
     for with_target in (True, False):
-        for key, part in predictions.groupby([*keys, "target"] if with_target else keys, sort=False):
+        by = [*keys, "target"] if with_target else keys
+        for key, where in grouped(predictions, by).items():
+            part = predictions.iloc[where]
             curve = reliability_curve(part["truth"].to_numpy(dtype=float), part["probability"].to_numpy())
             curve["cases"] = np.round(curve["cases"] / repeats).astype("int64")
             target = key[2] if with_target else POOLED

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dallm.errors import UserError
+from dallm.evaluation.running.room import LARGE_ROWS
 from dallm.evaluation.running.threads import cores
 
 if TYPE_CHECKING:
     from dallm.evaluation.fits import Inputs
     from dallm.evaluation.running.tasks import Plan, Task
-
-LARGE_ROWS = 300_000
-"""From so many rows on memory counts for more than time."""
 
 PER_FIT = 3.0
 """Memory of a fit, in sizes of its table: the training rows and the numbers that the model makes of them

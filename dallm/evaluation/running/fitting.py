@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dallm.errors import UserError
+from dallm.evaluation.models.rows import RowsOf, taken
 from dallm.evaluation.operating import DEFAULT_THRESHOLD, choose_threshold
 from dallm.evaluation.protocols.folds import deal_folds
+from dallm.evaluation.running.room import LARGE_ROWS, give_back
 from dallm.evaluation.running.tasks import Fitted, Plan, Task
 from dallm.evaluation.seeds import seed_for
 
@@ -70,6 +72,8 @@ def fit_one(plan: Plan, task: Task, ahead: Ahead | None = None) -> Fitted:
         warnings.simplefilter("default")
         probability, threshold, device, importances = _fit(plan, task, notes, ahead.model if ahead else None)
     notes += told(caught)
+    if len(plan.inputs.targets) >= LARGE_ROWS:
+        give_back()
     seconds = time.perf_counter() - started + (ahead.seconds if ahead else 0.0)
     return Fitted(probability, threshold, device, seconds, tuple(notes), importances)
 
@@ -83,24 +87,27 @@ def _fit(
     truth = labels.iloc[split.train].to_numpy(dtype=bool)
     patients = plan.patients[split.train]
 
-    def fit(part: pd.DataFrame, rows: NDArray[np.intp] | slice = slice(None)) -> Any:
+    def fit(part: pd.DataFrame | RowsOf, rows: NDArray[np.intp] | slice = slice(None)) -> Any:
         model = task.model.build(seed, task.model.device)
-        return fit_model(model, part, truth[rows], patients[rows])
+        return fit_model(model, taken(model, part), truth[rows], patients[rows])
 
     if fitted is None:
-        fitted = fit(frame.iloc[split.train])
-    test = frame.iloc[split.test]
-    probability = probability_of(fitted, test)
+        fitted = fit(RowsOf(frame, split.train))
+    probability = probability_of(fitted, taken(fitted, RowsOf(frame, split.test)))
     device = str(getattr(fitted, "device_", "cpu"))
     notes += getattr(fitted, "notes_", ())
     importances = None
     if plan.importances is not None:
         tested = labels.iloc[split.test].to_numpy(dtype=bool)
-        importances = plan.importances(fit, frame.iloc[split.train], test, tested, split, seed)
+        train, test = frame.iloc[split.train], frame.iloc[split.test]
+        importances = plan.importances(fit, train, test, tested, split, seed)
+        del train, test
     if not isinstance(plan.operating_point, str):
         return probability, float(plan.operating_point), device, importances
     own = getattr(fitted, "operating_cases_", None)
-    del fitted, test  # the inner fit needs the room
+    del fitted  # the inner fit needs the room
+    if len(labels) >= LARGE_ROWS:
+        give_back()
     if own is not None:
         held_out, shares = truth[own[0]], np.asarray(own[1], dtype=float)
     else:
@@ -109,19 +116,22 @@ def _fit(
         if not len(left):
             notes.append("Too few patients for an operating point of one's own: decided at one half.")
             return probability, DEFAULT_THRESHOLD, device, importances
-        again = fit(frame.iloc[split.train[kept]], kept)
-        held_out, shares = truth[left], probability_of(again, frame.iloc[split.train[left]])
+        again = fit(RowsOf(frame, split.train[kept]), kept)
+        held_out = truth[left]
+        shares = probability_of(again, taken(again, RowsOf(frame, split.train[left])))
     return probability, choose_threshold(held_out, shares, plan.operating_point), device, importances
 
 
-def fit_model(model: Any, part: pd.DataFrame, truth: NDArray[np.bool_], patients: NDArray[np.intp]) -> Any:
+def fit_model(
+    model: Any, part: pd.DataFrame | RowsOf, truth: NDArray[np.bool_], patients: NDArray[np.intp]
+) -> Any:
     """Fit a classifier; one whose ``fit`` takes `groups` gets the patients, to split by them inside."""
     if "groups" in inspect.signature(model.fit).parameters:
         return model.fit(part, truth.astype(np.int64), groups=patients)
     return model.fit(part, truth.astype(np.int64))
 
 
-def probability_of(model: Any, part: pd.DataFrame) -> NDArray[np.float64]:
+def probability_of(model: Any, part: pd.DataFrame | RowsOf) -> NDArray[np.float64]:
     """Return the probability of yes.
 
     Raises

@@ -115,14 +115,14 @@ def comparisons(
     used = used[used["feature_set"].isin([baseline, *wanted])]
     if scores is None:
         scores = score_predictions(used, metrics)
-    targets = list(dict.fromkeys(used["target"]))
+    targets = used["target"].unique().tolist()
     one_fold = all(split.fold == 0 for split in splits)
     if draws is None and (one_fold or len(targets) > 1):
         draws = draw(used, groups, metrics=metrics, resamples=_RESAMPLES, seed=seed)
     shares = _test_shares(splits)
     rows: list[dict[str, object]] = []
     for name in wanted:
-        for model in dict.fromkeys(used.loc[used["feature_set"] == name, "model"]):
+        for model in used.loc[used["feature_set"] == name, "model"].unique():
             folds = _fold_differences(scores, name, baseline, model)
             for metric in metrics:
                 found = (
@@ -140,7 +140,7 @@ def comparisons(
 
 def _wanted(predictions: pd.DataFrame, baseline: str, feature_sets: Sequence[str] | None) -> list[str]:
     """Return the feature sets to compare, all of which have predictions."""
-    there = list(dict.fromkeys(predictions["feature_set"]))
+    there = predictions["feature_set"].unique().tolist()
     wanted = [name for name in there if name != baseline] if feature_sets is None else list(feature_sets)
     for name in (baseline, *wanted):
         if name not in there:

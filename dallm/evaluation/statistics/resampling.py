@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,17 @@ import pandas as pd
 from dallm.errors import UserError
 from dallm.evaluation.fits import METRICS
 from dallm.evaluation.metrics import SMALLER_IS_BETTER, resampled_metrics
+from dallm.evaluation.predictions import grouped
+from dallm.evaluation.running.room import give_back
 from dallm.evaluation.scores import MACRO, POOLED, check_predictions
+from dallm.evaluation.statistics.part import MOST_CASES, aligned, narrowed, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from dallm.evaluation.predictions import Positions
 
     Floats = NDArray[np.floating]
 
@@ -57,6 +62,9 @@ def draw(
 ) -> Draws:
     """Return every metric over resamples of the patients.
 
+    Of more cases than :data:`.part.MOST_CASES` the patients of a random part are resampled, and the spread
+    is brought to that of all (:mod:`.part`).
+
     All feature sets, models, targets and repeats see the same resamples, so that differences and means may
     be taken resample by resample. What is resampled is the very figure of the tables: the metric of each test
     fold, averaged over folds and repeats (folds that a resample leaves without a class do not count).
@@ -95,8 +103,16 @@ def draw(
         )
     patients = np.arange(cases) if groups is None else numbered(groups)
     units = _Units(predictions, tuple(metrics), pooled)
-    values = [units.values(weights) for weights in patient_weights(patients, resamples, seed)]
     points = units.values(np.ones((len(patients), 1)))[:, :, 0]
+    if len(patients) > MOST_CASES:
+        part = part_of(predictions, patients, seed)
+        give_back()
+        drawn = _Units(part.predictions, tuple(metrics), pooled)
+        shares = patient_weights(part.patients, resamples, seed, part.others)
+        found = np.concatenate([drawn.values(weights) for weights in shares], axis=2)
+        spread = narrowed(found, part.narrower)
+        return Draws(units.rows, units.metrics, aligned(units.rows, drawn.rows, spread), points)
+    values = [units.values(weights) for weights in patient_weights(patients, resamples, seed)]
     return Draws(units.rows, units.metrics, np.concatenate(values, axis=2), points)
 
 
@@ -161,7 +177,9 @@ def centred_limits(
     return points + low - mean, points + high - mean
 
 
-def patient_weights(patients: NDArray[np.intp], resamples: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def patient_weights(
+    patients: NDArray[np.intp], resamples: int, seed: int, others: int | None = None
+) -> Iterator[NDArray[np.float32]]:
     """Yield how often each case stands in each resample, some resamples at a time.
 
     Parameters
@@ -169,6 +187,8 @@ def patient_weights(patients: NDArray[np.intp], resamples: int, seed: int) -> It
     patients : array of int, shape (n_cases,)
         From 0.
     resamples, seed : int
+    others : int, optional
+        Patients beside these, who are drawn too and have no case here; with it fewer resamples at a time.
 
     Yields
     ------
@@ -183,12 +203,21 @@ def patient_weights(patients: NDArray[np.intp], resamples: int, seed: int) -> It
     """
     n = int(patients.max()) + 1 if len(patients) else 0
     rng = np.random.default_rng(seed)
-    step = max(1, min(resamples, _CHUNK_BYTES // (4 * max(1, len(patients)))))
+    room = _CHUNK_BYTES if others is None else _CHUNK_BYTES // 4
+    step = max(1, min(resamples, room // (4 * max(1, len(patients)))))
     for start in range(0, resamples, step):
         width = min(step, resamples - start)
+        if others is not None:
+            counts = np.empty((width, n), dtype=np.float32)
+            for row in counts:
+                row[:] = np.bincount(
+                    rng.integers(0, n, rng.binomial(n + others, n / (n + others))), minlength=n
+                )
+            yield np.ascontiguousarray(counts.T)[patients]
+            continue
         drawn = rng.integers(0, n, size=(width, n)) + np.arange(width)[:, None] * n
-        counts = np.bincount(drawn.reshape(-1), minlength=width * n).reshape(width, n)
-        yield np.ascontiguousarray(counts.T.astype(np.float32))[patients]
+        times = np.bincount(drawn.reshape(-1), minlength=width * n).reshape(width, n)
+        yield np.ascontiguousarray(times.T.astype(np.float32))[patients]
 
 
 def gain(metric: str) -> int:
@@ -215,18 +244,19 @@ class _Units:
 
     def __init__(self, predictions: pd.DataFrame, metrics: tuple[str, ...], pooled: bool) -> None:
         self.metrics = metrics
-        self._row = predictions["row"].to_numpy(dtype=np.intp)
+        row = predictions["row"].to_numpy()
+        self._row = row if row.dtype.kind == "i" else row.astype(np.intp)
         self._truth = predictions["truth"].to_numpy(dtype=bool)
         self._probability = predictions["probability"].to_numpy(dtype=float)
         self._decision = predictions["decision"].to_numpy(dtype=bool)
-        folds = _indices(predictions, [*_UNIT, "repeat", "fold"])
-        self._folds: dict[tuple[str, ...], list[NDArray[np.intp]]] = {}
+        folds = grouped(predictions, [*_UNIT, "repeat", "fold"])
+        self._folds: dict[tuple[str, ...], list[Positions]] = {}
         for key, where in folds.items():
             self._folds.setdefault(key[:3], []).append(where)
         names = list(self._folds)
-        self._pooled: dict[tuple[str, ...], list[NDArray[np.intp]]] = {}
+        self._pooled: dict[tuple[str, ...], list[Positions]] = {}
         if pooled:
-            for key, where in _indices(predictions, ["feature_set", "model", "repeat"]).items():
+            for key, where in grouped(predictions, ["feature_set", "model", "repeat"]).items():
                 self._pooled.setdefault((*key[:2], POOLED), []).append(where)
         self._macros = list(dict.fromkeys(key[:2] for key in names)) if pooled else []
         everything = [*names, *((*pair, MACRO) for pair in self._macros), *self._pooled]
@@ -242,7 +272,7 @@ class _Units:
         pooled = [self._mean(folds, weights) for folds in self._pooled.values()]
         return np.stack([*singles.values(), *macros, *pooled])
 
-    def _mean(self, folds: list[NDArray[np.intp]], weights: Floats) -> NDArray[np.float64]:
+    def _mean(self, folds: list[Positions], weights: Floats) -> NDArray[np.float64]:
         total = np.zeros((len(self.metrics), weights.shape[1]))
         count = np.zeros_like(total)
         for where in folds:
@@ -258,12 +288,6 @@ class _Units:
                 total[i] += np.where(known, found[name], 0.0)
                 count[i] += known
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-
-
-def _indices(predictions: pd.DataFrame, keys: list[str]) -> dict[tuple[str, ...], NDArray[np.intp]]:
-    """Return the positions of each group of predictions."""
-    grouped = predictions.groupby(keys, sort=False, observed=True)
-    return cast("dict[tuple[str, ...], NDArray[np.intp]]", grouped.indices)
 
 
 def _mean_of_known(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
