@@ -298,7 +298,9 @@ def test__ingest__without_a_source__is_wrong_use(here):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    return SimpleNamespace(folder=folder, done=dallm_("demo", "--cases", 60, "--out", folder))
+    # the short evaluation of a demo is looked at in test_cli_evaluate.py
+    done = dallm_("demo", "--cases", 60, "--no-evaluate", "--out", folder)
+    return SimpleNamespace(folder=folder, done=done)
 
 
 def test__demo__few_cases__shows_counts_quotes_truth_and_files(demo):
@@ -308,6 +310,7 @@ def test__demo__few_cases__shows_counts_quotes_truth_and_files(demo):
     assert right is not None
     assert float(right[1]) > 50
     assert "Synthetic" in shown
+    assert "Do the new columns help?" not in shown
     for name in RESULTS:
         assert str(demo.folder / name) in shown
         assert (demo.folder / name).stat().st_size > 0
