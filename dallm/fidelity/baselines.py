@@ -89,14 +89,16 @@ def _gaussian(task: FillTask) -> Floats:
     values = task.truth.to_numpy()
     # a stream of its own: data simulated from the same seed would otherwise be drawn again, value by value
     rng = np.random.default_rng([task.seed, 2])
-    drawn: Floats = np.nanmean(values, axis=0) + np.nanstd(values, axis=0) * rng.standard_normal(values.shape)
+    drawn: Floats = rng.standard_normal(values.shape)
+    drawn *= [np.nanstd(values[:, column]) for column in range(values.shape[1])]
+    drawn += [np.nanmean(values[:, column]) for column in range(values.shape[1])]
     return drawn
 
 
 def _mean(task: FillTask) -> Floats:
     values = task.truth.to_numpy()
-    constant: Floats = np.nanmean(values, axis=0)
-    return np.repeat(constant[None], len(values), axis=0)
+    constant = np.array([np.nanmean(values[:, column]) for column in range(values.shape[1])])
+    return np.broadcast_to(constant, values.shape)
 
 
 def _in_folds(task: FillTask, fill: Callable[[Floats, Floats, int], Floats]) -> Floats:
@@ -250,4 +252,5 @@ def run_baseline(name: str, task: FillTask) -> pd.DataFrame:
     NotRunError
         If the data do not allow it.
     """
-    return pd.DataFrame(BASELINES[name](task), index=task.truth.index, columns=task.truth.columns)
+    made = BASELINES[name](task)
+    return pd.DataFrame(made, index=task.truth.index, columns=task.truth.columns, copy=False)

@@ -18,7 +18,7 @@ from dallm.fidelity.columns import (
 )
 from dallm.fidelity.inputs import Given, chosen_features, named_tables, read_parts
 from dallm.fidelity.result import Fidelity, acceptable_frame
-from dallm.fidelity.scoring import score
+from dallm.fidelity.scoring import blocks_of, method_sums, score
 
 if TYPE_CHECKING:
     from dallm.cohort import Cohort
@@ -124,6 +124,11 @@ def value_fidelity(
         for name, columns in methods.items()
         if _is_truth(measured, columns)
     ]
+    limits = {f: given.limit(f, measured[f], acceptable) for f in names}
+    blocks = blocks_of(given.groups, seed)
+    sums = {}
+    for name in list(methods):  # what was read is as large as the table, its sums are not
+        sums[name] = method_sums(measured, methods.pop(name), limits, blocks)
     wanted = base.chosen_baselines(baselines, has_text=given.text is not None, n_rows=len(measured))
     task = base.FillTask(measured, given.groups, given.text, given.images, folds, seed, device, mmtf)
     for name in wanted:
@@ -134,18 +139,17 @@ def value_fidelity(
         except base.NotRunError as error:
             notes.append(f"Baseline {name} was not run: {error}.")
             continue
-        label = name if name not in methods else f"{name} (baseline)"
-        methods[label] = {feature: made[feature] for feature in names}
-    if not methods:
+        label = name if name not in sums else f"{name} (baseline)"
+        sums[label] = method_sums(measured, {f: made[f] for f in names}, limits, blocks)
+        del made
+    if not sums:
         raise UserError("There is nothing to compare: pass filled=, or name baselines.")
     if wanted:
         notes.append(_PUBLISHED_BASELINES)
-    limits = {f: given.limit(f, measured[f], acceptable) for f in names}
     scores = score(
-        measured,
-        methods,
+        sums,
+        names,
         limits,
-        given.groups,
         n_bootstrap=n_bootstrap,
         confidence=confidence,
         seed=seed,

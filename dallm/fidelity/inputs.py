@@ -98,7 +98,10 @@ def _aligned(values: Any, index: pd.Index[Any], what: str) -> Sequence[Any]:
 
 
 def _group_codes(groups: Any, index: pd.Index[Any]) -> NDArray[np.intp]:
-    values = pd.Series(_aligned(groups, index, "groups"), dtype=object)
+    if isinstance(groups, pd.Series) and groups.index.equals(index):
+        values = groups  # as they are: objects of a million numbers are larger than many a table
+    else:
+        values = pd.Series(_aligned(groups, index, "groups"), dtype=object)
     if values.isna().any():
         raise UserError(
             f"groups: {int(values.isna().sum()):,} rows have no patient; give each of them one of its own."

@@ -19,11 +19,41 @@ _MOST_BLOCKS = 5_000
 _ACCEPTABLE = MEASURES.index("acceptable")
 
 
-def score(
+def method_sums(
     measured: pd.DataFrame,
-    methods: Mapping[str, Mapping[str, pd.Series[float]]],
+    columns: Mapping[str, pd.Series[float]],
     limits: Limits,
-    groups: NDArray[np.intp],
+    blocks: NDArray[np.intp],
+) -> Floats:
+    """Sum over blocks of patients what the scores of one method are made of.
+
+    Parameters
+    ----------
+    measured : DataFrame of shape (rows, features)
+    columns : mapping
+        Feature to what was filled, over the rows that were asked.
+    limits : mapping
+        Feature to its unit and its acceptable difference.
+    blocks : array of int, shape (rows,)
+        As :func:`blocks_of` returns them.
+
+    Returns
+    -------
+    array of shape (features, blocks, sums)
+    """
+    n_groups = int(blocks.max()) + 1
+    return np.stack(
+        [
+            sums_of(_column(measured[f], columns.get(f), limits[f][1]), blocks, n_groups)
+            for f in measured.columns
+        ]
+    )
+
+
+def score(
+    methods: Mapping[str, Floats],
+    features: Sequence[str],
+    limits: Limits,
     *,
     n_bootstrap: int,
     confidence: float,
@@ -33,13 +63,11 @@ def score(
 
     Parameters
     ----------
-    measured : DataFrame of shape (rows, features)
     methods : mapping
-        Method to feature to what was filled, over the rows that were asked.
+        Method to what :func:`method_sums` gave.
+    features : sequence of str
     limits : mapping
         Feature to its unit and its acceptable difference.
-    groups : array of int, shape (rows,)
-        Patient of each row, from 0.
     n_bootstrap, confidence, seed
         As in :func:`dallm.value_fidelity`.
 
@@ -48,15 +76,9 @@ def score(
     DataFrame
         With the columns :data:`dallm.fidelity.result.SCORES`.
     """
-    groups = _blocks(groups, seed)
-    n_groups = int(groups.max()) + 1
-    cells: list[tuple[str, str]] = []
-    sums: list[Floats] = []
-    for method, columns in methods.items():
-        for feature in measured.columns:
-            column = _column(measured[feature], columns.get(feature), limits[feature][1])
-            cells.append((method, feature))
-            sums.append(sums_of(column, groups, n_groups))
+    cells = [(method, feature) for method in methods for feature in features]
+    sums = [one for method in methods.values() for one in method]
+    n_groups = len(sums[0])
     stacked = np.stack(sums)  # (cells, groups, sums)
     totals = stacked.sum(axis=1)
     has_limit = np.array([limits[feature][1] is not None for _, feature in cells])
@@ -89,7 +111,7 @@ def score(
     return made.astype(dict.fromkeys(("value", "low", "high"), "Float64") | whole)
 
 
-def _blocks(groups: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+def blocks_of(groups: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
     """Put very many patients into blocks at random, which are then drawn in their place.
 
     A mean over patients varies alike whether patients or random blocks of them are drawn, and the memory no
@@ -122,6 +144,9 @@ def _column(truth: pd.Series[float], filled: pd.Series[float] | None, limit: Acc
     values = np.asarray(truth, dtype=np.float64)
     if filled is None:
         return Column(values, np.full(len(values), np.nan), np.zeros(len(values), dtype=bool))
-    new = np.asarray(filled.reindex(truth.index), dtype=np.float64)
-    asked = np.asarray(truth.index.isin(filled.index), dtype=bool)
+    if filled.index.equals(truth.index):
+        new, asked = np.asarray(filled, dtype=np.float64), np.ones(len(values), dtype=bool)
+    else:
+        new = np.asarray(filled.reindex(truth.index), dtype=np.float64)
+        asked = np.asarray(truth.index.isin(filled.index), dtype=bool)
     return Column(values, new, asked, None if limit is None else limit.within(values, new))
