@@ -159,3 +159,50 @@ def test__augment_evaluate__with_a_target__ends_with_the_short_table(tmp_path):
     result = RUN.invoke(app, [*arguments, "--evaluate", "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     assert "Do the new columns help?" in result.output
+
+
+def test__evaluate__folder_of_demo__runs_controls_and_silent_reports_from_it(tmp_path):
+    made = RUN.invoke(app, ["demo", "--cases", "90", "--no-evaluate", "--out", str(tmp_path / "demo")])
+    assert made.exit_code == 0, made.output
+    out = tmp_path / "evaluation"
+    fast = ["--models", "logistic_regression", "--repeats", "1", "--folds", "3", "--jobs", "1"]
+    result = RUN.invoke(app, ["evaluate", str(tmp_path / "demo"), "--out", str(out), *fast])
+    assert result.exit_code == 0, result.output
+    report = dallm.EvaluationReport.load(out)
+    assert set(report.scores["feature_set"]) >= {"original", "augmented", "tfidf", "random", "permuted"}
+    assert report.silent is not None
+    assert report.groups is not None
+    unknown = RUN.invoke(
+        app, ["evaluate", str(tmp_path / "demo"), "--targets", "edemma", "--out", str(out), *fast]
+    )
+    assert unknown.exit_code == 2
+
+
+def test__evaluate__cohort_beside_tables__gives_reports_and_subgroups(tables, tmp_path):
+    tables["original"].to_csv(tmp_path / "cases.csv", index=False)
+    cohort = ["--cohort", str(tmp_path / "cases.csv"), "--id", "case_id"]
+    arguments = _command(tables, tmp_path, *cohort, "--subgroups", "gender", "--controls", "tfidf")
+    without = RUN.invoke(app, arguments)
+    assert without.exit_code == 2
+    assert "--report" in without.output + (without.stderr or "")
+    result = RUN.invoke(app, [*arguments, "--report", "report"])
+    assert result.exit_code == 0, result.output
+    report = dallm.EvaluationReport.load(tmp_path / "out")
+    assert "tfidf" in set(report.scores["feature_set"])
+    assert set(report.strata["gender"]) == {"F", "M"}
+
+
+def test__evaluate__alias__makes_a_column_of_that_name_a_leak(tables, tmp_path):
+    sick = tables["augmented"]["edema"].eq("yes").to_numpy()
+    noisy = {
+        **tables,
+        "augmented": tables["augmented"].assign(wetlung=sick ^ (np.arange(len(sick)) % 9 == 0)),
+    }
+    refused = RUN.invoke(
+        app, _command(noisy, tmp_path, "--alias", "edema=wet lung", "--alias", "edema=wetlung")
+    )
+    assert refused.exit_code == 2
+    assert "wetlung" in refused.output + (refused.stderr or "")
+    wrong = RUN.invoke(app, _command(noisy, tmp_path, "--alias", "edema"))
+    assert wrong.exit_code == 2
+    assert "TARGET=NAME" in wrong.output + (wrong.stderr or "")
