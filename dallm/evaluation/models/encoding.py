@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dallm.errors import UserError
-from dallm.evaluation.models.rows import RowsOf
+from dallm.evaluation.models.rows import Columns, RowsOf, Values
 from dallm.evaluation.models.values import as_levels, codes_of, is_flag, is_levels, numbers_of
 from dallm.evaluation.report_text import REPORT_TEXT, ReportWords
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 Kind = Literal["number", "ordered", "levels", "words"]
-ColumnOf = Callable[[int, slice], pd.Series]
+ColumnOf = Callable[[int, slice], Values]
 """Returns a column by its position, of the rows of a slice."""
 
 _ROWS_AT_ONCE = 65_536
@@ -117,7 +117,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             A column holds dates, infinite values or objects that are neither numbers nor texts.
         """
         column_of = _columns_of(as_table(self, X, reset=True))
-        self.columns_ = [self._learn(column_of(i, slice(None))) for i in range(self.n_features_in_)]
+        names = self._names()
+        self.columns_ = [self._learn(column_of(i, slice(None)), name) for i, name in enumerate(names)]
         widths = [column.width if column is not None else 0 for column in self.columns_]
         self.origin_ = np.repeat(np.arange(len(widths)), widths)
         return self
@@ -140,9 +141,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _numbers_of(self, column_of: ColumnOf, part: slice, rows: int) -> NDArray[np.floating[Any]]:
         out: NDArray[np.floating[Any]] = np.empty((rows, len(self.origin_)), dtype=self.dtype, order="F")
         start = 0
-        for i, column in enumerate(self.columns_):
+        for i, (name, column) in enumerate(zip(self._names(), self.columns_, strict=True)):
             if column is not None:
-                self._write(column_of(i, part), column, out[:, start : start + column.width])
+                self._write(column_of(i, part), name, column, out[:, start : start + column.width])
                 start += column.width
         return out
 
@@ -176,16 +177,20 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = getattr(self, "feature_names_in_", None)
         return [str(n) for n in names] if names is not None else [f"x{i}" for i in range(self.n_features_in_)]
 
-    def _learn(self, values: pd.Series) -> Column | None:
-        if values.name == REPORT_TEXT:
+    def _learn(self, values: Values, name: str) -> Column | None:
+        if isinstance(values, np.ndarray):
+            return self._learn_numbers(numbers_of(values, name), ())
+        if name == REPORT_TEXT:
             words = ReportWords().fit(values)
             return Column("words", words=words) if words.width else None
         if is_levels(values):
             return self._learn_levels(values)
-        levels: tuple[Any, ...] = ()
         if isinstance(values.dtype, pd.CategoricalDtype):
             levels = tuple(values.dtype.categories)
-        numbers = codes_of(values, levels) if levels else numbers_of(values)
+            return self._learn_numbers(codes_of(values, levels), levels)
+        return self._learn_numbers(numbers_of(values, name), ())
+
+    def _learn_numbers(self, numbers: NDArray[np.float64], levels: tuple[Any, ...]) -> Column | None:
         absent = np.isnan(numbers)
         if absent.all():
             return None
@@ -214,19 +219,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return None
         return Column("levels", tuple(levels), missing)
 
-    def _write(self, values: pd.Series, column: Column, out: NDArray[np.floating[Any]]) -> None:
-        if column.words is not None:
-            out[:] = column.words.transform(values)
-            return
-        if column.kind == "levels":
-            place = pd.Index(column.levels, dtype=object).get_indexer(as_levels(values))
-            out[:] = 0.0
-            rows = np.flatnonzero(place >= 0)
-            out[rows, place[rows]] = 1.0
-            if column.missing:
-                out[:, -1] = values.isna().to_numpy()
-            return
-        numbers = codes_of(values, column.levels) if column.kind == "ordered" else numbers_of(values)
+    def _write(self, values: Values, name: str, column: Column, out: NDArray[np.floating[Any]]) -> None:
+        if column.kind == "number":
+            numbers = numbers_of(values, name)
+        else:
+            values = pd.Series(values) if isinstance(values, np.ndarray) else values
+            if column.words is not None:
+                out[:] = column.words.transform(values)
+                return
+            if column.kind == "levels":
+                self._write_levels(values, column, out)
+                return
+            numbers = codes_of(values, column.levels)
         if self.fill:
             absent = np.isnan(numbers)
             if column.missing:
@@ -236,6 +240,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if column.centre != 0.0 or column.scale != 1.0:
             numbers = (numbers - column.centre) / column.scale
         out[:, 0] = numbers
+
+    @staticmethod
+    def _write_levels(values: pd.Series, column: Column, out: NDArray[np.floating[Any]]) -> None:
+        place = pd.Index(column.levels, dtype=object).get_indexer(as_levels(values))
+        out[:] = 0.0
+        rows = np.flatnonzero(place >= 0)
+        out[rows, place[rows]] = 1.0
+        if column.missing:
+            out[:, -1] = values.isna().to_numpy()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -270,6 +283,4 @@ def as_table(estimator: Any, X: ArrayLike | pd.DataFrame | RowsOf, *, reset: boo
 
 
 def _columns_of(table: pd.DataFrame | RowsOf) -> ColumnOf:
-    if isinstance(table, RowsOf):
-        return table.column
-    return lambda position, part: table.iloc[part, position]
+    return table.column if isinstance(table, RowsOf) else Columns(table).rows

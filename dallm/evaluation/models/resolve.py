@@ -85,7 +85,8 @@ def resolve_models(models: Any = None, *, device: str = "auto", seed: int = 0) -
         ...
     dallm.errors.UserError: Model 'xgbost' is not known. Did you mean 'xgboost'? Known: decision_tree, ...
     """
-    resolve_device(device)
+    if device != "auto":  # that it is there; whether there is a GPU only a model that can use one asks
+        resolve_device(device)
     found: dict[str, ModelSpec] = {}
     for name, given in _listed(models):
         spec = _spec(name, given, device)

@@ -40,18 +40,20 @@ def codes_of(values: pd.Series, levels: tuple[Any, ...]) -> NDArray[np.float64]:
     return np.asarray(codes, dtype=np.float64)
 
 
-def numbers_of(values: pd.Series) -> NDArray[np.float64]:
-    """The values as floats, NaN where they are missing.
+def numbers_of(values: pd.Series | NDArray[np.float64], name: object) -> NDArray[np.float64]:
+    """The values of the column of that name as floats, NaN where they are missing.
 
     Raises
     ------
     UserError
         If they are dates, infinite or no numbers.
     """
+    if isinstance(values, np.ndarray):
+        return _finite(values, name)
     dtype = values.dtype
     if pd.api.types.is_datetime64_any_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
         raise UserError(
-            f"Column {values.name!r} holds {dtype}; models take numbers, booleans, categories or texts. "
+            f"Column {name!r} holds {dtype}; models take numbers, booleans, categories or texts. "
             "Turn it into a number first, such as days since admission."
         )
     try:
@@ -61,14 +63,16 @@ def numbers_of(values: pd.Series) -> NDArray[np.float64]:
             numbers = values.to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
         raise UserError(
-            f"Column {values.name!r} ({dtype}) cannot be read as numbers; make it a number, a boolean, "
+            f"Column {name!r} ({dtype}) cannot be read as numbers; make it a number, a boolean, "
             "a category or a text column."
         ) from None
+    return _finite(np.asarray(numbers, dtype=np.float64), name)
+
+
+def _finite(numbers: NDArray[np.float64], name: object) -> NDArray[np.float64]:
     if np.isinf(numbers).any():
-        raise UserError(
-            f"Column {values.name!r} holds infinite values; replace them by missing values or a bound."
-        )
-    return np.asarray(numbers, dtype=np.float64)
+        raise UserError(f"Column {name!r} holds infinite values; replace them by missing values or a bound.")
+    return numbers
 
 
 def is_flag(known: NDArray[np.float64]) -> bool:

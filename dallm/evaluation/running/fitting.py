@@ -91,9 +91,12 @@ def _fit(
         model = task.model.build(seed, task.model.device)
         return fit_model(model, taken(model, part), truth[rows], patients[rows])
 
+    def rows(of: NDArray[np.integer[Any]]) -> RowsOf:
+        return plan.rows(task.feature_set, of)
+
     if fitted is None:
-        fitted = fit(RowsOf(frame, split.train))
-    probability = probability_of(fitted, taken(fitted, RowsOf(frame, split.test)))
+        fitted = fit(rows(split.train))
+    probability = probability_of(fitted, taken(fitted, rows(split.test)))
     device = str(getattr(fitted, "device_", "cpu"))
     notes += getattr(fitted, "notes_", ())
     importances = None
@@ -116,9 +119,9 @@ def _fit(
         if not len(left):
             notes.append("Too few patients for an operating point of one's own: decided at one half.")
             return probability, DEFAULT_THRESHOLD, device, importances
-        again = fit(RowsOf(frame, split.train[kept]), kept)
+        again = fit(rows(split.train[kept]), kept)
         held_out = truth[left]
-        shares = probability_of(again, taken(again, RowsOf(frame, split.train[left])))
+        shares = probability_of(again, taken(again, rows(split.train[left])))
     return probability, choose_threshold(held_out, shares, plan.operating_point), device, importances
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from dallm.evaluation.fits import Inputs, Outcome, Split
+from dallm.evaluation.models.rows import Columns, RowsOf
+from dallm.lazy import computed_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +102,15 @@ class Plan:
     seed: int
     operating_point: Criterion
     importances: Importances | None
+
+    @computed_once
+    def columns(self) -> dict[str, Columns]:
+        """The columns of every feature set."""
+        return {name: Columns(frame) for name, frame in self.inputs.sets.items()}
+
+    def rows(self, feature_set: str, rows: NDArray[np.integer[Any]]) -> RowsOf:
+        """Return rows of a feature set."""
+        return RowsOf(self.inputs.sets[feature_set], rows, self.columns[feature_set])
 
 
 @dataclass(frozen=True)

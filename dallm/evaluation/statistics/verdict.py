@@ -103,20 +103,24 @@ def _of_set(name: str, baseline: str, part: pd.DataFrame, metric: str, alpha: fl
 
 
 def _of_control(control: str, part: pd.DataFrame, metric: str, alpha: float) -> list[str]:
-    """Return which feature sets beat a control."""
+    """Return which feature sets beat a control, and which it beats."""
     lines = []
     for name, rows in part.groupby("feature_set", sort=False):
         known = rows[rows["p_adjusted"].notna()]
-        beats = known[(known["p_adjusted"] < alpha) & (known["difference"] * gain(metric) > 0)]
-        if len(beats):
+        sure = known[known["p_adjusted"] < alpha]
+        told = f"the control {control!r} in {_title(metric)}"
+        found = len(lines)
+        for word, sign in (("beats", 1), ("is worse than", -1)):
+            those = sure[sure["difference"] * gain(metric) * sign > 0]
+            if len(those):
+                lines.append(
+                    f"{str(name)!r} {word} {told} in {len(those)} of {_counted(len(known))}: {_named(those)}."
+                )
+        if len(known) and len(lines) == found:
+            largest = known.loc[[known["difference"].abs().idxmax()]]
             lines.append(
-                f"{str(name)!r} beats the control {control!r} in {_title(metric)} in {len(beats)} of "
-                f"{_counted(len(known))}: {_named(beats)}."
-            )
-        else:
-            lines.append(
-                f"{str(name)!r} does not beat the control {control!r} in {_title(metric)} "
-                f"({_counted(len(known))}): what it holds cannot be told from what the control holds."
+                f"There is no evidence that {str(name)!r} differs from {told} ({_counted(len(known))}; the "
+                f"largest: {_named(largest)}): its gain, if any, may be due to what the control has too."
             )
     return lines or [f"Control {control!r} gave no comparison in {_title(metric)}."]
 
