@@ -72,8 +72,11 @@ def test__metrics__one_class_or_no_decision__are_defined_as_stated():
         nothing = resampled_metrics([0, 1], [0.2, 0.3], [0, 1], np.zeros((2, 1)))
     assert np.isnan(negative["roc_auc"])
     assert np.isnan(positive["roc_auc"])
-    assert {negative[name] for name in ("average_precision", "recall", "f1", "precision")} == {0.0}
-    assert negative["balanced_accuracy"] == pytest.approx(2 / 3)
+    for name in ("average_precision", "recall", "f1", "balanced_accuracy"):
+        assert np.isnan(negative[name])
+    assert negative["precision"] == 0.0
+    assert np.isnan(positive["balanced_accuracy"])
+    assert positive["recall"] == 0.5
     assert positive["average_precision"] == 1.0
     assert silent["precision"] == 0.0
     assert all(np.isnan(values[0]) for values in nothing.values())
@@ -159,7 +162,8 @@ def test__score_predictions__fold_of_one_class__is_nan_with_a_note():
     frame.loc[where, "truth"] = False
     scores = score_predictions(frame)
     assert undefined_notes(scores) == (
-        "roc_auc of edema is not defined in 2 of 4 test folds: their cases are of one class.",
+        "roc_auc, average_precision, f1, recall, balanced_accuracy of edema are not defined in 2 of 4 test "
+        "folds: their cases are of one class.",
     )
     macro = scores[(scores["target"] == MACRO) & (scores["metric"] == "roc_auc")]["value"]
     assert macro.notna().all()

@@ -23,7 +23,7 @@ from dallm.evaluation.statistics import (
     two_sided,
     verdict,
 )
-from dallm.evaluation.statistics.resampling import patient_weights
+from dallm.evaluation.statistics.resampling import centred_limits, patient_weights
 
 
 def cross_validated(strengths, n=120, repeats=3, folds=3, targets=("edema", "effusion"), seed=0):
@@ -159,6 +159,38 @@ def test__intervals__of_a_metric__hold_the_figure_and_follow_the_seed():
     row = found[(found["target"] == "edema") & (found["metric"] == "f1")].iloc[0]
     assert row["value"] == pytest.approx(expected)
     assert set(found["target"]) == {"edema", "effusion", "macro", "pooled"}
+
+
+def test__intervals__a_rare_target__hold_the_figure_and_constants_have_no_width():
+    rng = np.random.default_rng(0)
+    truth, fold = np.arange(120) % 10 == 0, rng.permutation(120) % 5
+    said = {"mean": np.ones(120, bool), "always_no": np.zeros(120, bool), "guess": rng.random(120) < 0.5}
+    frame = pd.concat(
+        pd.DataFrame(
+            {"feature_set": "none", "model": name, "target": "rare", "repeat": 0, "fold": fold}
+            | {"row": np.arange(120), "truth": truth, "probability": one * 0.5, "decision": one}
+        )
+        for name, one in said.items()
+    )
+    found = intervals(frame, None, resamples=400).query("target == 'rare'").set_index(["model", "metric"])
+    assert ((found["low"] <= found["value"]) & (found["value"] <= found["high"])).all()
+    constant = ["recall", "balanced_accuracy", "roc_auc"]
+    for model, recall in (("mean", 1), ("always_no", 0)):
+        expected = [[recall] * 3, [0.5] * 3, [0.5] * 3]
+        assert found.loc[
+            [(model, name) for name in constant], ["value", "low", "high"]
+        ].to_numpy().tolist() == (expected)
+    assert found.loc[("guess", "recall"), "high"] - found.loc[("guess", "recall"), "low"] > 0.2
+
+
+def test__centred_limits__lopsided_or_undefined_resamples__hold_the_point():
+    undefined = np.concatenate([np.full(50, np.nan), np.linspace(0, 1, 50)])
+    values = np.stack([np.r_[np.ones(99), 0.8], undefined, np.full(100, np.nan)])
+    low, high = centred_limits(values, np.array([0.8, 0.5, 0.5]))
+    assert low[0] == 0.8
+    assert high[0] == pytest.approx(0.802)
+    assert (low[1], high[1]) == (pytest.approx(0.025), pytest.approx(0.975))
+    assert np.isnan([low[2], high[2]]).all()
 
 
 def test__draw__one_resample_by_hand__agrees_with_repeated_cases():

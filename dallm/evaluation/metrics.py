@@ -62,10 +62,12 @@ def resampled_metrics(
 ) -> dict[str, Floats]:
     """Return the metrics of many resamples of the same predictions.
 
-    What is not defined: the ROC AUC, where the cases are of one class, and every metric, where there is no
-    case, are NaN. As in scikit-learn with ``zero_division=0``, precision without a positive decision and
-    average precision, recall and F1 without a positive case are 0. Balanced accuracy is the mean recall of
-    the classes that occur. The calibration error has ten bins of equal mass (:mod:`.calibration`), which
+    What is not defined is NaN, and no mean over folds counts it: recall, F1 and average precision without a
+    positive case, ROC AUC and balanced accuracy where the cases are of one class, and every metric where
+    there is no case. scikit-learn has 0 for the first three and the recall of one class for balanced
+    accuracy: a resampled fold that happens to have no positive case would then count as a failure of the
+    model, most often where a target is rare. As in scikit-learn with ``zero_division=0``, precision without
+    a positive decision is 0. The calibration error has ten bins of equal mass (:mod:`.calibration`), which
     stay those of the whole when its cases are resampled.
 
     Parameters
@@ -110,19 +112,15 @@ def _counted(yes: NDArray[np.bool_], said: NDArray[np.bool_], weights: Floats) -
     else:
         hit, alarm, missed, quiet = np.stack(masks).astype(weights.dtype) @ weights
     n = hit + alarm + missed + quiet
-    empty = np.where(n > 0, 0.0, np.nan).astype(weights.dtype)
-
-    def share(part: Floats, whole: Floats) -> Floats:
-        return np.where(whole > 0, part / np.where(whole > 0, whole, 1), empty)
-
-    recall, rejected = share(hit, hit + missed), share(quiet, quiet + alarm)
-    classes = (hit + missed > 0).astype(weights.dtype) + (quiet + alarm > 0)
+    positive, negative, said_yes = hit + missed, quiet + alarm, hit + alarm
+    recall = hit / positive  # 0 / 0 is NaN
+    none_said = np.where(n > 0, 0.0, np.nan).astype(weights.dtype)
     return {
-        "precision": share(hit, hit + alarm),
+        "precision": np.where(said_yes > 0, hit / np.where(said_yes > 0, said_yes, 1), none_said),
         "recall": recall,
-        "f1": share(2 * hit, 2 * hit + alarm + missed),
-        "accuracy": share(hit + quiet, n),
-        "balanced_accuracy": share(recall + rejected, classes),
+        "f1": np.where(positive > 0, 2 * hit / (positive + said_yes), np.nan).astype(weights.dtype),
+        "accuracy": (hit + quiet) / n,
+        "balanced_accuracy": (recall + quiet / negative) / 2,
     }
 
 
@@ -143,11 +141,7 @@ def _ranked(yes: NDArray[np.bool_], shares: NDArray[np.float64], weights: Floats
     said = hits + n_negative - smaller
     precision = hits / np.maximum(said, 1)  # weights are counts: said is 0, then hits are too, or 1 and more
     area = np.einsum("ij,ij->j", w_positive, precision)
-    none = np.where(n_negative > 0, 0.0, np.nan).astype(weights.dtype)
-    return {
-        "roc_auc": pairs / (n_positive * n_negative),
-        "average_precision": np.where(n_positive > 0, area / np.where(n_positive > 0, n_positive, 1), none),
-    }
+    return {"roc_auc": pairs / (n_positive * n_negative), "average_precision": area / n_positive}
 
 
 def _sums_below(weights: Floats) -> Floats:

@@ -106,7 +106,7 @@ def macro_of(folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def undefined_notes(scores: pd.DataFrame) -> tuple[str, ...]:
-    """Return one line for each target and metric that was not defined somewhere.
+    """Return one line for each target with metrics that were not defined somewhere.
 
     Examples
     --------
@@ -116,11 +116,14 @@ def undefined_notes(scores: pd.DataFrame) -> tuple[str, ...]:
     """
     folds = scores[scores["fold"] != WHOLE_REPEAT].drop_duplicates(["target", "repeat", "fold", "metric"])
     missing = folds["value"].isna().groupby([folds["target"], folds["metric"]], sort=False)
+    alike: dict[tuple[str, int, int], list[str]] = {}
+    for (target, metric), part in missing:
+        if part.any():
+            alike.setdefault((str(target), int(part.sum()), len(part)), []).append(str(metric))
     return tuple(
-        f"{metric} of {target} is not defined in {int(part.sum())} of {len(part)} test folds: "
-        "their cases are of one class."
-        for (target, metric), part in missing
-        if part.any()
+        f"{', '.join(names)} of {target} {'is' if len(names) == 1 else 'are'} not defined in {lacking} of "
+        f"{every} test folds: their cases are of one class."
+        for (target, lacking, every), names in alike.items()
     )
 
 

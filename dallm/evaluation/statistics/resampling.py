@@ -129,7 +129,9 @@ def intervals(
 
     The interval holds the middle `level` of the resampled values, moved so that their mean is the figure
     itself (resampled folds have fewer distinct cases, which shifts F1 and the calibration error), and ends
-    at the bounds of the metric. It says how sure the figure is for the models as they were fitted; how much
+    at the bounds of the metric. Where the resampled values are so lopsided that their mean lies outside of
+    their middle, it is stretched to the figure; it always holds it. Folds that a resample leaves without the
+    classes that a metric needs do not count. It says how sure the figure is for the models as they were fitted; how much
     another training sample would change it, the comparisons allow for.
 
     Parameters
@@ -167,14 +169,25 @@ def intervals_of(draws: Draws, level: float = 0.95) -> pd.DataFrame:
 def centred_limits(
     values: NDArray[np.float64], points: NDArray[np.float64], level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the middle `level` of the last axis, moved so that its mean is the point."""
+    """Return the middle `level` of the last axis, moved so that its mean is the point, which it holds.
+
+    Examples
+    --------
+    >>> low, high = centred_limits(np.array([[1.0] * 99 + [0.8], [0.5] * 100]), np.array([0.8, 0.5]))
+    >>> low.round(3).tolist(), high.round(3).tolist()
+    ([0.8, 0.5], [0.802, 0.5])
+    """
     known = ~np.isnan(values)
     count = known.sum(axis=-1)
     sums = np.where(known, values, 0.0).sum(axis=-1)
     mean = np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0)
-    kept = np.where(known.all(axis=-1, keepdims=True), values, np.where(known, values, mean[..., None]))
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2], axis=-1)
-    return points + low - mean, points + high - mean
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(np.where(count[..., None] > 0, values, 0.0), ends, axis=-1)
+    gaps = (count > 0) & (count < values.shape[-1])  # without the values that are not defined
+    if gaps.any():
+        low[gaps], high[gaps] = np.nanquantile(values[gaps], ends, axis=-1)
+    moved = points - mean
+    return np.minimum(low + moved, points), np.maximum(high + moved, points)
 
 
 def patient_weights(
