@@ -152,14 +152,24 @@ class EngineChoice:
             return {}
         return {"engine": self.name} | ({"base url": self.base_url} if self.base_url else {})
 
-    def open(self, lexicon: Lexicon | None = None) -> Any:
-        """Make the engine."""
+    def open(self, lexicon: Lexicon | None = None, *, infer: bool = False) -> Any:
+        """Make the engine.
+
+        Parameters
+        ----------
+        lexicon : Lexicon, optional
+            Of the extractive engine.
+        infer : bool, default=False
+            Whether a language model may give values that no report states.
+        """
         import dallm
         from dallm.engines.llm.budget import Budget
 
         if not self.is_model:
             return dallm.engine(EXTRACTIVE, **({} if lexicon is None else {"lexicon": lexicon}))
         options: dict[str, Any] = {"cache": str(self.cache) if self.cache is not None else True}
+        if infer:
+            options["infer"] = True
         bounds = {"cost": self.budget_cost, "tokens": self.budget_tokens, "calls": self.budget_calls}
         if any(bound is not None for bound in bounds.values()):
             options["budget"] = Budget(**bounds)  # type: ignore[arg-type]  # whole numbers by their options

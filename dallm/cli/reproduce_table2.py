@@ -87,16 +87,26 @@ def table2(
         bool,
         typer.Option(
             "--within-observed",
-            help="Reject an engine's value outside the observed range and ask again, as published.",
+            help="Reject an engine's value outside the observed range and ask again, as published; each time "
+            "is a new call.",
             rich_help_panel=_ROWS,
         ),
     ] = False,
+    infer: Annotated[
+        bool,
+        typer.Option(
+            "--infer/--no-infer",
+            help="Whether a chat model may estimate what no report states. It may here, since that is what is "
+            "measured; --no-infer takes what reports state alone.",
+            rich_help_panel=_ROWS,
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything drawn.")] = 0,
 ) -> None:
     """Mask one vital sign at a time, have it filled, and set the error beside the published one.
 
     This is Experiment I. Without --mimic and --filled, synthetic cases are made. Filling the mean scores
-    1.000.
+    1.000. A chat model named by --engine may estimate here, other than in the other commands.
     """
     from dallm.fidelity.mmtf import MMTFSettings
 
@@ -113,7 +123,7 @@ def table2(
     if truth is not None or filled:
         made = _of_tables(truth, filled or [], id, group, not other_cases, options)
     else:
-        made = _of_cohort(mimic, cases, engine, domain or [], within_observed, options)
+        made = _of_cohort(mimic, cases, engine, infer, domain or [], within_observed, options)
     _show(made)
     for path in made.save(place.path):
         say(f"  {path}")
@@ -145,6 +155,7 @@ def _of_cohort(
     mimic: Path | None,
     cases: int,
     engine: EngineChoice,
+    infer: bool,
     domain: list[str],
     within_observed: bool,
     options: dict[str, Any],
@@ -158,7 +169,7 @@ def _of_cohort(
     else:
         cohort = dallm.make_cohort(cases, seed=options["seed"])
         step(f"{len(cohort):,} synthetic cases; --mimic ROOT takes your own")
-    engines = {engine.name: engine.open()} if cohort.report else {}
+    engines = {engine.name: engine.open(infer=infer)} if cohort.report or engine.is_model else {}
     tables = {}
     for name in domain:
         from dallm.fidelity.domain.filling import fill_by_domain_model
