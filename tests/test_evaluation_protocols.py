@@ -180,3 +180,19 @@ def test__as_published__patients_on_both_sides__are_kept_with_a_line_and_refitte
     assert [s.repeat for s in splits] == [0, 1, 2]
     assert all(s.test.tolist() == [3, 4] for s in splits)
     assert "1 patient on both sides of the split, kept as published: 1 test case of 2" in notes[-1]
+
+
+def test__deal_folds__patients_of_unlike_size__meet_as_by_chance_and_folds_stay_even():
+    rng = np.random.default_rng(1)
+    patients = np.concatenate([np.arange(30), rng.choice(30, 270)])
+    labels = rng.random(300) < 0.35
+    together = np.zeros((30, 30))
+    for seed in range(200):
+        folds = deal_folds(labels, patients, 5, np.random.default_rng(seed))
+        of_patient = np.zeros(30, dtype=int)
+        of_patient[patients] = folds
+        together += of_patient[:, None] == of_patient[None]
+        assert np.bincount(folds, minlength=5).min() > 40
+        assert np.bincount(folds, weights=labels, minlength=5).min() > 0.12 * labels.sum()
+    met = together[np.triu_indices(30, 1)] / 200
+    assert met.std() < 0.06, "by chance alone .027; in order of size .25"

@@ -247,10 +247,15 @@ def test__comparisons__targets_that_are_the_same__macro_is_no_surer_than_one():
 def test__comparisons__a_holdout__takes_delong_and_the_bootstrap():
     frame, splits, patients = cross_validated({"original": 0.1, "better": 0.4}, repeats=1, folds=3)
     frame, splits = frame[frame["fold"] == 0], [split for split in splits if split.fold == 0]
-    found = comparisons(frame, splits, patients, baseline="original", metrics=["roc_auc", "f1"], seed=1)
+    found = comparisons(
+        frame, splits, patients, baseline="original", metrics=["roc_auc", "f1", "brier"], seed=1
+    )
     edema = found[found["target"] == "edema"].set_index("metric")
     assert edema.loc["roc_auc", "method"] == "clustered DeLong (Obuchowski)"
-    assert edema.loc["f1", "method"] == "cluster bootstrap"
+    assert edema.loc["brier", "method"] == "cluster bootstrap"
+    assert edema.loc["f1", "method"].startswith("not tested: interval of these fitted models only")
+    assert np.isnan(edema.loc["f1", "p"])
+    assert edema.loc["f1", "low"] < edema.loc["f1", "high"]
     part = frame[frame["target"] == "edema"].set_index("row")
     sides = [part[part["feature_set"] == name] for name in ("better", "original")]
     area = clustered_delong(
@@ -271,4 +276,61 @@ def test__comparisons__one_repeat_of_two_folds__is_not_computable_and_not_counte
     found = comparisons(frame, splits, patients, baseline="original", metrics=["roc_auc"])
     assert found["p"].isna().all()
     assert found["p_adjusted"].isna().all()
-    assert "could not be tested (not computable: one repeat of two folds only)" in verdict(found)[0]
+    assert "could not be tested (not tested: one repeat of two folds only)" in verdict(found)[0]
+
+
+def test__corrected_spread__few_patients__is_wider_and_has_fewer_degrees_of_freedom():
+    folds = np.random.default_rng(0).normal(size=(10, 5))
+    many, few = corrected_spread(folds, 0.2), corrected_spread(folds, 0.2, 11)
+    assert few.difference == many.difference
+    assert few.variance == pytest.approx(many.variance * 1.1)
+    assert few.freedom == min(many.freedom, 10)
+    assert corrected_spread(folds, 0.2, 1).reason == "fewer than two patients of a class"
+
+
+def test__comparisons__one_positive_patient__is_not_tested():
+    rows, truth = np.arange(40), np.arange(40) < 8
+    groups = pd.Series(np.where(truth, 0, np.arange(40)))
+    halves = [np.flatnonzero(rows % 2 == fold) for fold in (0, 1)]
+    splits = [Split("finding", r, f, halves[1 - f], halves[f]) for r in (0, 1) for f in (0, 1)]
+    rng = np.random.default_rng(0)
+    frames = []
+    for name in ("few", "many"):
+        for split in splits:
+            share = rng.random(len(split.test))
+            frames.append(
+                pd.DataFrame(
+                    {"feature_set": name, "model": "tree", "target": split.target, "repeat": split.repeat,
+                     "fold": split.fold, "row": split.test, "truth": truth[split.test],
+                     "probability": share, "decision": share > 0.5}
+                )
+            )  # fmt: skip
+    found = comparisons(pd.concat(frames), splits, groups, baseline="few", metrics=["roc_auc"])
+    assert found["method"].tolist() == ["not tested: fewer than two patients of a class"]
+
+
+def compared(difference, p, model="forest", baseline="original"):
+    return {
+        "feature_set": "augmented", "baseline": baseline, "model": model, "target": "edema",
+        "metric": "roc_auc", "difference": difference, "low": difference - 0.02, "high": difference + 0.02,
+        "p": p, "p_adjusted": p, "method": "t",
+    }  # fmt: skip
+
+
+def test__verdict__a_gain_that_random_columns_give_too__says_so_in_the_same_sentence():
+    better = pd.DataFrame([compared(0.04, 0.001), compared(0.05, 0.001, "tree")])
+    random = pd.DataFrame(
+        [compared(0.01, 0.6, baseline="random"), compared(0.05, 0.001, "tree", baseline="random")]
+    )
+    said = verdict(better, {"random": random, "permuted": random.assign(p_adjusted=0.001)})
+    assert said[0].startswith("'augmented' is better than 'original' in ROC AUC in 2 of 2 comparisons")
+    assert said[0].endswith("Of these 2, it is not shown to be better than the control 'random' in 1.")
+    assert "'augmented' beats the control 'random' in ROC AUC in 1 of 2" in said[1]
+
+
+def test__verdict__a_control_that_is_better__is_said_to_be():
+    words = pd.DataFrame([compared(-0.4, 0.0001, baseline="tfidf")])
+    said = verdict(pd.DataFrame([compared(0.0, 1.0)]), {"tfidf": words})
+    assert said[1].startswith("'augmented' is worse than the control 'tfidf' in ROC AUC in 1 of 1 comparison")
+    equal = verdict(pd.DataFrame([compared(0.0, 1.0)]), {"tfidf": words.assign(p_adjusted=0.5)})
+    assert equal[1].startswith("There is no evidence that 'augmented' differs from the control 'tfidf'")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SMALLER_IS_BETTER = frozenset({"brier", "ece"})
 """Metrics whose gain is a negative difference."""
 
+DECIDED = frozenset({"f1", "precision", "recall", "accuracy", "balanced_accuracy"})
+"""Metrics of decisions, which depend on the threshold."""
+
 _WIDE = 16  # resamples from which on rows are added one by one
 _MANY = 200_000  # cases from which on the bins of the calibration error are summed one after the other
 

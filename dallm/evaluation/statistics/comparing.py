@@ -16,7 +16,7 @@ from dallm.evaluation.statistics import resampled
 from dallm.evaluation.statistics.holdout import holdout_differences
 from dallm.evaluation.statistics.holm import holm
 from dallm.evaluation.statistics.over_targets import drawn_differences, over_targets
-from dallm.evaluation.statistics.resampling import Draws, draw
+from dallm.evaluation.statistics.resampling import Draws, draw, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,8 @@ def comparisons(
     With several folds a repeat, the corrected resampled t-test (:func:`.resampled.corrected_spread`); over
     targets (``macro``, ``pooled``; only with two targets or more) its variances per target are put together
     with the correlations that a bootstrap of the patients gives. With one fold a repeat (a holdout), the
-    clustered DeLong test for the ROC AUC of a single fit, and a bootstrap of the patients for all else.
+    clustered DeLong test for the ROC AUC of a single fit, and a bootstrap of the patients for all else;
+    metrics of decisions get an interval but no p there: the threshold was drawn once, as no resample shows.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def comparisons(
     ...     for name, share in (("few", rng.random(40)), ("many", (truth + rng.random(40)) / 2))])
     >>> found = comparisons(frame, splits, None, baseline="few", metrics=["roc_auc"])
     >>> found[["feature_set", "baseline", "metric", "method"]].iloc[0].tolist()
-    ['many', 'few', 'roc_auc', 'not computable: one repeat of two folds only']
+    ['many', 'few', 'roc_auc', 'not tested: one repeat of two folds only']
     """
     used = predictions[predictions["feature_set"] != NO_FEATURES]
     wanted = _wanted(used, baseline, feature_sets)
@@ -119,7 +120,7 @@ def comparisons(
     one_fold = all(split.fold == 0 for split in splits)
     if draws is None and (one_fold or len(targets) > 1):
         draws = draw(used, groups, metrics=metrics, resamples=_RESAMPLES, seed=seed)
-    shares = _test_shares(splits)
+    shares, patients = _test_shares(splits), _patients(used, groups)
     rows: list[dict[str, object]] = []
     for name in wanted:
         for model in used.loc[used["feature_set"] == name, "model"].unique():
@@ -128,7 +129,9 @@ def comparisons(
                 found = (
                     holdout_differences(used, draws, groups, (name, baseline, model), metric, targets)
                     if one_fold and draws is not None
-                    else _cross_validated(folds, draws, (name, baseline, model), metric, targets, shares)
+                    else _cross_validated(
+                        folds, draws, (name, baseline, model), metric, targets, shares, patients
+                    )
                 )
                 for target, spread, method in found:
                     rows.append(_row((name, baseline, model), target, metric, spread, method, level))
@@ -157,6 +160,18 @@ def _test_shares(splits: Sequence[Split]) -> dict[str, float]:
     return {target: float(np.mean(values)) for target, values in shares.items()}
 
 
+def _patients(predictions: pd.DataFrame, groups: pd.Series | None) -> dict[str, int]:
+    """Return how many patients have a case of the rarer class, by target."""
+    cases = predictions[["target", "row", "truth"]].drop_duplicates()
+    codes = None if groups is None else numbered(groups)
+    found: dict[str, int] = {}
+    for target, part in cases.groupby("target", sort=False, observed=True):
+        whose = part["row"].to_numpy() if codes is None else codes[part["row"].to_numpy()]
+        truth = part["truth"].to_numpy(dtype=bool)
+        found[str(target)] = min(len(np.unique(whose[truth])), len(np.unique(whose[~truth])))
+    return found
+
+
 def _fold_differences(scores: pd.DataFrame, name: str, baseline: str, model: str) -> pd.Series:
     """Return the differences, by metric, target, repeat and fold; NaN where only one set has a score."""
     keys = ["metric", "target", "repeat", "fold"]
@@ -173,6 +188,7 @@ def _cross_validated(
     metric: str,
     targets: list[str],
     shares: dict[str, float],
+    patients: dict[str, int],
 ) -> Iterator[tuple[str, resampled.Spread, str]]:
     """Yield the comparisons per target, then over targets."""
     of_metric = folds.loc[metric] if metric in folds.index.get_level_values(0) else folds.iloc[:0]
@@ -181,7 +197,7 @@ def _cross_validated(
     for target in targets:
         if target in known:
             table = of_metric.loc[target].unstack("fold").to_numpy(dtype=float)
-            spreads[target] = resampled.corrected_spread(table, shares[target])
+            spreads[target] = resampled.corrected_spread(table, shares[target], patients[target])
             yield target, spreads[target], resampled.METHOD
     if draws is None or len(targets) < 2:
         return
@@ -214,7 +230,7 @@ def _row(
         "difference": spread.difference,
         "low": low,
         "high": high,
-        "p": resampled.two_sided(spread),
+        "p": math.nan if spread.reason else resampled.two_sided(spread),
         "p_adjusted": math.nan,
-        "method": f"not computable: {spread.reason}" if spread.reason else method,
+        "method": f"not tested: {spread.reason}" if spread.reason else method,
     }

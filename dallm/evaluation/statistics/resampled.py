@@ -31,7 +31,7 @@ class Spread(NamedTuple):
     reason: str = ""
 
 
-def corrected_spread(differences: ArrayLike, test_share: float) -> Spread:
+def corrected_spread(differences: ArrayLike, test_share: float, patients: float = math.inf) -> Spread:
     r"""Return the mean difference over folds, with a variance that allows for what the folds share.
 
     Nadeau and Bengio put ``variance of the folds * (1/J + n_test/n_train)`` for the variance of the mean of
@@ -50,6 +50,9 @@ def corrected_spread(differences: ArrayLike, test_share: float) -> Spread:
     at most the variance that follows if all differences come from learning. With one repeat there is no
     between, and the latter is used.
 
+    With few patients the variance is raised by ``k / (k - 1)``, `k` the patients of the rarer class, and the
+    degrees of freedom are at most k - 1, as is usual where variances come from clusters.
+
     Source: Nadeau and Bengio, Machine Learning 2003, 52:239-281, for the first; ``docs/power.md`` shows how
     the second was derived and measured.
 
@@ -59,6 +62,8 @@ def corrected_spread(differences: ArrayLike, test_share: float) -> Spread:
         NaN where a fold gave none.
     test_share : float
         Share of the cases in a test fold, above 0 and below 1.
+    patients : float
+        Of the rarer class; unbounded if not given.
 
     Returns
     -------
@@ -72,6 +77,16 @@ def corrected_spread(differences: ArrayLike, test_share: float) -> Spread:
     >>> corrected_spread([[0.1]], 0.2).reason
     'one fold only'
     """
+    spread = _spread(differences, test_share)
+    if math.isnan(spread.variance) or spread.variance == 0:
+        return spread
+    if patients < 2:
+        return Spread(spread.difference, math.nan, math.nan, "fewer than two patients of a class")
+    more = 1.0 if math.isinf(patients) else patients / (patients - 1)
+    return spread._replace(variance=spread.variance * more, freedom=min(spread.freedom, patients - 1))
+
+
+def _spread(differences: ArrayLike, test_share: float) -> Spread:
     folds = np.atleast_2d(np.asarray(differences, dtype=float))
     known = folds[~np.isnan(folds)]
     if not len(known):

@@ -61,9 +61,14 @@ def verdict(
     "Control 'random' was not run, because it was not asked for."
     """
     of_metric = comparisons[comparisons["metric"] == metric]
+    beaten = {
+        control: _gained(found[found["metric"] == metric], metric, alpha)
+        for control, found in (controls or {}).items()
+        if not isinstance(found, str)
+    }
     lines: list[str] = []
     for (name, baseline), part in of_metric.groupby(["feature_set", "baseline"], sort=False):
-        lines += _of_set(str(name), str(baseline), part, metric, alpha)
+        lines += _of_set(str(name), str(baseline), part, metric, alpha, beaten)
     if not lines:
         lines = [f"No feature set was compared with another in {_title(metric)}."]
     for control, found in (controls or {}).items():
@@ -74,8 +79,21 @@ def verdict(
     return lines
 
 
-def _of_set(name: str, baseline: str, part: pd.DataFrame, metric: str, alpha: float) -> list[str]:
-    """Return what is to be said of one feature set."""
+def _gained(part: pd.DataFrame, metric: str, alpha: float) -> set[tuple[str, str, str]]:
+    """Return feature set, model and target of the comparisons that are gains."""
+    sure = part[(part["p_adjusted"] < alpha) & (part["difference"] * gain(metric) > 0)]
+    return set(sure[["feature_set", "model", "target"]].astype(str).itertuples(index=False, name=None))
+
+
+def _of_set(
+    name: str,
+    baseline: str,
+    part: pd.DataFrame,
+    metric: str,
+    alpha: float,
+    beaten: Mapping[str, set[tuple[str, str, str]]],
+) -> list[str]:
+    """Return what is to be said of one feature set; `beaten` holds the gains over each control."""
     known = part[part["p_adjusted"].notna()]
     skipped = len(part) - len(known)
     lines: list[str] = []
@@ -85,7 +103,7 @@ def _of_set(name: str, baseline: str, part: pd.DataFrame, metric: str, alpha: fl
         if len(found):
             lines.append(
                 f"{name!r} is {word} than {baseline!r} in {_title(metric)} in {len(found)} of "
-                f"{_counted(len(known))}: {_named(found)}."
+                f"{_counted(len(known))}: {_named(found)}.{_unless(found, beaten) if sign > 0 else ''}"
             )
     if len(known) and not lines:
         largest = known.loc[[known["difference"].abs().idxmax()]]
@@ -102,9 +120,20 @@ def _of_set(name: str, baseline: str, part: pd.DataFrame, metric: str, alpha: fl
     return lines
 
 
+def _unless(found: pd.DataFrame, beaten: Mapping[str, set[tuple[str, str, str]]]) -> str:
+    """Return which controls these gains do not exceed."""
+    of = found[["feature_set", "model", "target"]].astype(str).itertuples(index=False, name=None)
+    claimed = list(of)
+    not_beaten = {control: sum(one not in over for one in claimed) for control, over in beaten.items()}
+    said = [f"{control!r} in {count}" for control, count in not_beaten.items() if count]
+    if not said:
+        return ""
+    return f" Of these {len(claimed)}, it is not shown to be better than the control {', '.join(said)}."
+
+
 def _of_control(control: str, part: pd.DataFrame, metric: str, alpha: float) -> list[str]:
     """Return which feature sets beat a control, and which it beats."""
-    lines = []
+    lines: list[str] = []
     for name, rows in part.groupby("feature_set", sort=False):
         known = rows[rows["p_adjusted"].notna()]
         sure = known[known["p_adjusted"] < alpha]
