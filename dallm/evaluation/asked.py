@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from dallm.errors import UserError, did_you_mean
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
     from dallm.cohort import Cohort
 
 _ON_LEAK = ("raise", "report")
+_OF_SPLITS = ("patient", "row")  # what the audit calls findings that are no column
 
 
-def check_choices(on_leak: str, controls: Sequence[str]) -> None:
+def check_choices(on_leak: str, controls: Sequence[str], seed: object) -> None:
     """Refuse what is wrong before anything is computed."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UserError(f"seed={seed!r}: give a whole number of 0 or more.")
     if on_leak not in _ON_LEAK:
         raise UserError(
             f"on_leak= is 'raise' or 'report', got {on_leak!r}.{did_you_mean(str(on_leak), _ON_LEAK)}"
@@ -70,23 +75,46 @@ def inputs_of(
     *,
     on_leak: str,
     allow_leaks: Collection[str],
-) -> tuple[Inputs, Protocol]:
-    """Return checked inputs, and the protocol with the marks of its split looked up."""
+) -> tuple[Inputs, Protocol, set[str]]:
+    """Return checked inputs, the protocol with its marks looked up, and which leaks are to pass.
+
+    Shared patients of a :class:`Holdout` pass where either the protocol or `allow_leaks` says so.
+    """
     labels = _targets(targets, cohort)
+    allowed = {allow_leaks} if isinstance(allow_leaks, str) else set(allow_leaks)
     without: tuple[str, ...] = ()
     if isinstance(protocol, (Holdout, AsPublished)):
         marks = protocol.column if isinstance(protocol, Holdout) else protocol.split
         protocol = protocol.bind(_tables(feature_sets, labels, cohort))
+        if isinstance(protocol, Holdout):
+            if protocol.allow_shared_patients:
+                allowed.add("patient")
+            elif "patient" in allowed or on_leak == "report":
+                protocol = replace(protocol, allow_shared_patients=True)
         without = (marks,) if isinstance(marks, str) else ()
         if isinstance(labels, pd.DataFrame):
             labels = labels.drop(columns=[name for name in without if name in labels.columns])
+    among = allowed
     if on_leak == "report" and isinstance(labels, (pd.DataFrame, pd.Series)):
         names = labels.columns if isinstance(labels, pd.DataFrame) else [labels.name]
-        allow_leaks = [str(name) for name in names]
-    inputs = check_inputs(
-        feature_sets, labels, groups, cohort=cohort, without=without, allow_leaks=allow_leaks
-    )
-    return inputs, protocol
+        among = {str(name) for name in names}
+    inputs = check_inputs(feature_sets, labels, groups, cohort=cohort, without=without, allow_leaks=among)
+    _check_allowed(allowed, inputs, feature_sets)
+    return inputs, protocol, allowed
+
+
+def _check_allowed(allowed: Collection[str], inputs: Inputs, feature_sets: Any) -> None:
+    """Refuse names that no feature set has: a slip would leave the leak that it means refused, or unseen."""
+    given = list(feature_sets.values()) if isinstance(feature_sets, Mapping) else [feature_sets]
+    frames = [one if isinstance(one, pd.DataFrame) else one.frame for one in given]
+    known = {str(name) for frame in (*inputs.sets.values(), *frames) for name in frame.columns}
+    for name in allowed:
+        if name not in known | {*_OF_SPLITS, *inputs.targets.columns}:
+            raise UserError(
+                f"allow_leaks= names {name!r} (on the command line --allow-leak {name}), but no feature set "
+                f"has this column.{did_you_mean(str(name), [*known, *_OF_SPLITS])} What is no column: "
+                "'patient' for patients on both sides of a split, 'row' for cases."
+            )
 
 
 def _targets(targets: Any, cohort: Cohort | None) -> Any:
@@ -95,6 +123,11 @@ def _targets(targets: Any, cohort: Cohort | None) -> Any:
     named = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
     if names is not None and not named:
         return targets
+    if cohort is None and names:
+        raise UserError(
+            f"targets= names {', '.join(repr(name) for name in names)}, columns of a cohort, and there is no "
+            "cohort. Give cohort=, or the labels themselves: a DataFrame with one boolean column per target."
+        )
     if cohort is None:
         raise UserError(
             "No targets were given. Give a DataFrame with one boolean column per target, or cohort= with "

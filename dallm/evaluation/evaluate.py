@@ -95,7 +95,8 @@ def evaluate(
     on_leak : {"raise", "report"}
         What happens where a feature is, or restates, a target, or a patient stands on both sides.
     allow_leaks : collection of str
-        Columns that are used all the same.
+        Columns that are used all the same; ``"patient"`` for patients, ``"row"`` for cases on both sides of
+        a split. They stand in the report as leaks.
     aliases : mapping of str to str or sequence of str, optional
         Further names of targets, for example ``{"cardiomegaly": ["CMG", "heart_big"]}``. A column of such a
         name is held to restate the target, as one is that has a name which the lexicon or a feature of
@@ -137,14 +138,15 @@ def evaluate(
     >>> int((report.comparisons()["metric"] == "roc_auc").sum())
     1
     """
-    check_choices(on_leak, controls)
+    check_choices(on_leak, controls, seed)
     check_criterion(operating_point)
     cohort, augmented = provenance(feature_sets, cohort, augmented)
-    inputs, chosen = inputs_of(
+    inputs, chosen, allowed = inputs_of(
         feature_sets, targets, groups, cohort, protocol_of(protocol), on_leak=on_leak, allow_leaks=allow_leaks
     )
     also = aliases_of(aliases, inputs)
-    specs = resolve_models(models, device=device, seed=seed)
+    # slips in names are told before torch is loaded, which looking for a GPU takes
+    resolve_models(models, device="cpu" if device == "auto" else device, seed=seed)
     base = baseline_of(baseline, inputs)
     controls = tuple(dict.fromkeys([*controls, *(fills or ())]))
     levels = strata(inputs, cohort, subgroups)
@@ -154,7 +156,8 @@ def evaluate(
     splits, notes = chosen.splits(inputs, seed)
     leaks = audit(inputs, aliases=also, splits=splits, augmented=augmented, seed=seed)
     # patients on both sides are what this protocol reproduces; the report says so
-    raise_leaks(leaks, "report" if isinstance(chosen, AsPublished) else on_leak, allow_leaks)
+    raise_leaks(leaks, "report" if isinstance(chosen, AsPublished) else on_leak, allowed)
+    specs = resolve_models(models, device=device, seed=seed)
     give_back()
     outcomes = run_fits(
         Inputs({**inputs.sets, **made}, inputs.targets, inputs.groups, inputs.notes),

@@ -274,7 +274,8 @@ def _check_targets_apart(
         if among:
             raise UserError(
                 f"Feature set {name!r} holds the target {_listed(among)} as a feature. Drop the column, or "
-                "rename it if it is something else; allow_leaks= names columns that are to stay all the same."
+                "rename it if it is something else; allow_leaks= (on the command line --allow-leak) names columns "
+                "that are to stay all the same."
             )
 
 

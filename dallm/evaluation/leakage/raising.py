@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ def raise_leaks(audit: pd.DataFrame, on_leak: str = "raise", allow_leaks: Collec
     on_leak : {"raise", "report"}, default="raise"
         With ``report`` nothing is refused; the findings stand in the report.
     allow_leaks : collection of str
-        Columns (of shared patients: ``patient``, of shared rows ``row``) that are wanted all the same.
+        Columns (for shared patients ``patient``, for shared or copied rows ``row``) that are wanted all the
+        same.
 
     Raises
     ------
@@ -55,13 +57,17 @@ def raise_leaks(audit: pd.DataFrame, on_leak: str = "raise", allow_leaks: Collec
     ]
     if len(first) > _SHOWN:
         said.append(f"And {len(first) - _SHOWN:,} more.")
-    names = ", ".join(repr(name) for name in list(dict.fromkeys(first["column"]))[:_SHOWN])
-    of_splits = severe["kind"].str.startswith("shared")
-    steps = ["drop the column"] if not of_splits.all() else []
+    columns = list(dict.fromkeys(first["column"]))[:_SHOWN]
+    names = ", ".join(repr(name) for name in columns)
+    of_splits, copies = severe["kind"].str.startswith("shared"), severe["kind"] == "duplicate rows"
+    steps = ["drop the column"] if not (of_splits | copies).all() else []
     steps += ["make splits that keep the cases of a patient on one side"] if of_splits.any() else []
+    steps += ["drop the copies, or give copy and original one patient"] if copies.any() else []
+    options = " ".join(f"--allow-leak {shlex.quote(str(name))}" for name in columns)
     remedy = (
         f"{' and '.join(steps).capitalize()}; if it is wanted, give allow_leaks=[{names}], or "
-        "on_leak='report' to have all of it listed only."
+        "on_leak='report' to have all of it listed only (on the command line "
+        f"{options}, or --on-leak report)."
     )
     raise UserError(" ".join([*said, remedy]))
 

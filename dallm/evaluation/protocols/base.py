@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, runtime_checkable
+from typing import TYPE_CHECKING, Any, runtime_checkable
 from typing import Protocol as Interface
 
 import numpy as np
@@ -53,3 +53,8 @@ def known_labels(inputs: Inputs, target: str) -> tuple[NDArray[np.int32], NDArra
     known = labels.notna().to_numpy(dtype=bool)
     rows = np.flatnonzero(known).astype(np.int32)
     return rows, labels.to_numpy(dtype=bool, na_value=False)[known]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as messages print it: ``0`` rather than ``np.int64(0)``."""
+    return value.item() if isinstance(value, np.generic) else value

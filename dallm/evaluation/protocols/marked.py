@@ -12,7 +12,7 @@ import pandas as pd
 from dallm.case_ids import count
 from dallm.errors import UserError, did_you_mean
 from dallm.evaluation.fits import Inputs, Split
-from dallm.evaluation.protocols.base import known_labels, patient_codes
+from dallm.evaluation.protocols.base import known_labels, patient_codes, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class Holdout:
         cohort, of the targets' table or of a feature set. True and False are read where the name says
         what True means (``is_test``, ``train``).
     allow_shared_patients : bool, default=False
-        Whether patients may stand on both sides; the report says how many do.
+        Whether patients may stand on both sides; the report says how many do, and lists it as a leak. In
+        :func:`dallm.evaluate` ``allow_leaks=["patient"]`` and ``on_leak="report"`` say the same.
     repeats : int, default=1
         Fits with different seeds.
 
@@ -74,8 +75,9 @@ class Holdout:
         shared = _shared(trained, inputs)
         if shared and not self.allow_shared_patients:
             raise UserError(
-                f"Holdout: {count(len(shared), 'patient')} on both sides, for example {shared[0]!r}. Mark "
-                "all cases of a patient alike, or say Holdout(..., allow_shared_patients=True)."
+                f"Holdout: {count(len(shared), 'patient')} on both sides, for example {plain(shared[0])!r}. "
+                "Mark all cases of a patient alike; or let it pass as a leak that the report names: "
+                "allow_leaks=['patient'] (on the command line --allow-leak patient)."
             )
         if shared:
             notes.append(f"{count(len(shared), 'patient')} on both sides of the split, as allowed.")
@@ -155,7 +157,7 @@ def _sides(marks: Marks, inputs: Inputs, who: str) -> tuple[NDArray[np.int8], li
         missing = index.difference(series.index)
         if len(missing) or not series.index.is_unique:
             what = f"{count(len(missing), 'case')} without a mark" if len(missing) else "a case marked twice"
-            example = f", for example {missing[0]!r}" if len(missing) else ""
+            example = f", for example {plain(missing[0])!r}" if len(missing) else ""
             raise UserError(f"{who}: {what}{example}. Give one mark per case, on the same index.")
         series = series.reindex(index)
     read = _read(series, who)
@@ -173,7 +175,7 @@ def _read(series: pd.Series[Any], who: str) -> NDArray[np.int8]:
         means_train, means_test = "train" in name, any(word in name for word in ("test", "hold"))
         if means_train == means_test:
             raise UserError(
-                f"{who}: the marks are True and False, and the name {series.name!r} does not say which means "
+                f"{who}: {_marks_of(series)} are True and False, and their name does not say which means "
                 'test. Mark the cases "train" and "test", or call the column "test".'
             )
         words = {True: 1 if means_train else 0, False: 0 if means_train else 1}
@@ -184,13 +186,17 @@ def _read(series: pd.Series[Any], who: str) -> NDArray[np.int8]:
     }
     for side, name in ((1, "train"), (0, "test")):
         if side not in read.values():
-            shown = ", ".join(repr(level)[:30] for level in list(levels)[:5])
+            shown = ", ".join(repr(plain(level))[:30] for level in list(levels)[:5])
             raise UserError(
-                f"{who}: no case is marked {name!r}; the marks in {series.name!r} are "
+                f"{who}: no case is marked {name!r}; {_marks_of(series)} are "
                 f"{shown or 'all missing'}. "
                 'Mark the cases "train" and "test".'
             )
     return _as_sides(series, read)
+
+
+def _marks_of(series: pd.Series[Any]) -> str:
+    return "the given marks" if series.name is None else f"the marks in {str(series.name)!r}"
 
 
 def _as_sides(series: pd.Series[Any], words: dict[Any, int]) -> NDArray[np.int8]:

@@ -1,0 +1,79 @@
+"""What an evaluation is asked for: slips are told early, what is allowed passes and is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dallm
+from dallm.errors import UserError
+
+FAST = {"models": "logistic_regression", "controls": (), "progress": False, "n_jobs": 1}
+
+
+@pytest.fixture(scope="module")
+def tables():
+    rng = np.random.default_rng(0)
+    few = pd.DataFrame({"age": rng.normal(60, 9, 90)})
+    sick = pd.Series(rng.random(90) < 0.4, name="edema")
+    return (
+        {"original": few, "augmented": few.assign(cough=rng.normal(size=90))},
+        sick,
+        pd.Series(range(90)) // 2,
+    )
+
+
+MARKS = pd.Series(np.where(np.arange(90) % 3 == 0, "test", "train"))  # parts most pairs of cases
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"allow_leaks": ["patient"]},
+        {"allow_leaks": "patient"},
+        {"on_leak": "report"},
+        {"protocol": dallm.Holdout(MARKS, allow_shared_patients=True)},
+    ],
+)
+def test__evaluate__patients_on_both_sides_of_a_holdout__one_switch_lets_them_pass_as_a_leak(tables, switch):
+    report = dallm.evaluate(*tables, **{**FAST, "protocol": dallm.Holdout(MARKS), **switch})
+    assert report.leakage()[["severity", "kind", "column"]].to_numpy().tolist() == [
+        ["refuse", "shared patient", "patient"]
+    ]
+    assert any("Leakage" in line and "patient" in line for line in report.verdict())
+
+
+def test__evaluate__patients_on_both_sides_of_a_holdout__message_names_both_ways(tables):
+    with pytest.raises(UserError, match=r"for example 0\..*allow_leaks=\['patient'\].*--allow-leak patient"):
+        dallm.evaluate(*tables, protocol=dallm.Holdout(MARKS), **FAST)
+
+
+def test__holdout__marks_without_a_name__are_called_given(tables):
+    with pytest.raises(UserError, match=r"the given marks are 'a'"):
+        dallm.evaluate(*tables, protocol=dallm.Holdout(pd.Series(["a"] * 90)), **FAST)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": None}, "seed=None: give a whole number"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": "a"}, "seed='a'"),
+        ({"allow_leaks": ["caugh"]}, "allow_leaks= names 'caugh'.*Did you mean 'cough'"),
+        ({"allow_leaks": ["patients"]}, "Did you mean 'patient'"),
+        ({"targets": ["t"]}, "targets= names 't', columns of a cohort, and there is no cohort"),
+        ({"models": ["xgboost", "tabnt"]}, "'tabnt' is not known"),
+    ],
+)
+def test__evaluate__slip__is_told_without_loading_torch(tables, change, said, monkeypatch):
+    from dallm.evaluation.models import device
+
+    def loaded() -> int:
+        raise AssertionError("torch is loaded before a slip is told")
+
+    monkeypatch.setattr(device, "_gpus", loaded)
+    sets, labels, patients = tables
+    given = {"targets": labels, **FAST, **change}
+    with pytest.raises(UserError, match=said):
+        dallm.evaluate(sets, groups=patients, **given)
