@@ -206,3 +206,13 @@ def test__evaluate__alias__makes_a_column_of_that_name_a_leak(tables, tmp_path):
     wrong = RUN.invoke(app, _command(noisy, tmp_path, "--alias", "edema"))
     assert wrong.exit_code == 2
     assert "TARGET=NAME" in wrong.output + (wrong.stderr or "")
+
+
+def test__evaluate__operating_point__decides_and_is_said(tables, tmp_path):
+    result = RUN.invoke(app, _command(tables, tmp_path, "--operating-point", "0.5"))
+    assert result.exit_code == 0, result.output
+    assert "decisions at a probability of 0.5" in " ".join(result.output.split())
+    assert set(pd.read_parquet(tmp_path / "out" / "fits.parquet")["threshold"]) == {0.5}
+    wrong = RUN.invoke(app, _command(tables, tmp_path, "--operating-point", "roc"))
+    assert wrong.exit_code == 2
+    assert "'roc' is not known" in wrong.output + (wrong.stderr or "")

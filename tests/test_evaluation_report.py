@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from dallm.errors import ReaderError, UserError
 from dallm.evaluation.baselines import baseline_predictions
-from dallm.evaluation.fits import Inputs
+from dallm.evaluation.fits import Inputs, Split
 from dallm.evaluation.importance import (
     PermutationImportance,
     correlate_ratings,
@@ -160,6 +161,72 @@ def test__verdict__tells_of_gain_controls_suspects_and_accuracy(report):
     assert "No patients were named" not in said
 
 
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("f1", "decisions at the threshold with the best F1 in the training fold"),
+        ("youden", "the threshold with the best sum of sensitivity and specificity in the training fold"),
+        ("accuracy", "the threshold with the best accuracy in the training fold"),
+        (0.3, "decisions at a probability of 0.3"),
+    ],
+)
+def test__operating_point__is_said_wherever_the_table_is(report, point, words):
+    told = replace(report, settings={**report.settings, "operating_point": point})
+    assert words in str(told)
+    assert words in " ".join(told.to_latex().split())
+    assert words in told._repr_html_()
+
+
+@pytest.mark.parametrize("answer", ["no", "yes"])
+def test__verdict__rows_below_the_commoner_answer__say_that_the_threshold_counts(report, answer):
+    frame = report.predictions
+    truth = frame["truth"] & (frame["row"] % 2 == 0)
+    frame = frame.assign(truth=truth if answer == "no" else ~truth)
+    flipped = replace(report, predictions=frame, settings={**report.settings, "operating_point": "f1"})
+    (said,) = (line for line in flipped.verdict() if "accuracy of" in line)
+    found = flipped.table()
+    share = found.loc[("none", "always_no"), "accuracy"]
+    share = share if answer == "no" else 1 - share
+    below = int((found.drop("none", level=0)["accuracy"] <= share).sum())
+    assert said.startswith(f"Always saying {answer} has an accuracy of {share:.3f}; {below} of the 6 rows")
+    assert "Accuracy depends on the operating point" in said
+    assert "operating_point='accuracy'" in said
+
+
+def silent(*rows: tuple[object, ...]) -> pd.DataFrame:
+    names = ["target", "feature_set", "model", "cases", "value", "difference", "difference_low"]
+    return pd.DataFrame(rows, columns=names).assign(difference_high=0.3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            [("edema", "augmented", "tree", 50, 0.7, 0.1, 0.02)],
+            "tell the target better than 'original' in 1 of",
+        ),
+        ([("edema", "augmented", "tree", 50, 0.7, 0.1, -0.02)], "no better than 'original' in 1 comparison"),
+        ([("edema", None, None, 5, None, None, None)], "too few to tell anything (edema: fewer than 10"),
+    ],
+)
+def test__verdict__silent_reports__are_told_of_in_one_sentence(report, rows, words):
+    (said,) = (line for line in replace(report, silent=silent(*rows)).verdict() if "Silent reports" in line)
+    assert words in said
+    assert "too few" in said or "intervals are not adjusted" in said
+    assert not [line for line in report.verdict() if "Silent" in line]
+
+
+def test__verdict__findings_about_rows__are_called_no_column(report):
+    found = [
+        ("suspect", "duplicate rows", "row", "", "3 of 90 cases agree", "original"),
+        ("refuse", "shared patient", "patient", "edema", "2 patients on both sides", ""),
+    ]
+    said = " ".join(replace(report, audit=pd.DataFrame(found, columns=AUDIT)).verdict())
+    assert "To be looked at: some cases agree in every column with a case of another patient" in said
+    assert "Leakage: some patients stand on both sides of a split" in said
+    assert "1 column" not in said
+
+
 def test__verdict__without_patients__warns():
     inputs = inputs_for(90)
     bare = Inputs(inputs.sets, inputs.targets, None)
@@ -236,10 +303,47 @@ def test__latex__hostile_names__are_escaped_and_rows_are_even(tmp_path):
     assert (tmp_path / "table.tex").read_text(encoding="utf-8") == text
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {7}
     assert r"\textless{}script\textgreater{}" in body
     assert r"\& 5 \%\_\{cost\}" in body
     assert not re.search(r"(?<!\\)[%#_]", body)
+
+
+def test__latex__of_the_papers_columns__fits_the_width_of_a_text(report):
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    def width(cell: str, points: float) -> float:
+        points = 7 if cell.lstrip().startswith(r"\scriptsize") else points
+        plain = re.sub(r"\\(scriptsize|quad|textit|shortstack\[r\])|[{}\\]", "", cell).strip()
+        face = FontProperties(family="cmr10")
+        return TextPath((0, 0), plain, size=points, prop=face).get_extents().width if plain else 0.0
+
+    with_p = report.to_latex()
+    body = with_p[with_p.index(r"\toprule") : with_p.index(r"\bottomrule")]
+    rows = [re.split(r"(?<!\\)&", line[:-2]) for line in body.splitlines() if line.endswith(r"\\")]
+    rows[0] = [max(head.split(r"\\"), key=len) for head in rows[0]]
+    columns = [
+        max(width(cell, 8) + 8 * (r"\quad" in cell) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    assert 200 < sum(columns) + 6 * len(columns) < 450
+    assert len(report.to_latex(intervals=False)) < len(with_p)
+    caption = with_p[with_p.index(r"\caption") : with_p.index(r"\begin{tabular}")]
+    for words in ("160 cases of", "patients", "mean over targets", "Holm over 8 comparisons", "ROC AUC"):
+        assert words in caption
+        assert words in str(report)
+
+
+def test__relevant_features__stand_beside_those_expected_by_chance(report):
+    table = report.table()
+    counted = relevant_counts(report.importances(), noise=4).set_index(["feature_set", "model", "target"])
+    features = report.importances().groupby("feature_set")["feature"].nunique()
+    for name in ("original", "augmented", "random"):
+        row = table.loc[(name, "decision_tree")]
+        assert row["relevant_by_chance"] == pytest.approx(features[name] / 5)
+        assert counted.loc[(name, "decision_tree", "macro"), "by_chance"] == row["relevant_by_chance"]
+        assert f"{row['relevant']:g} ({row['relevant_by_chance']:.1f})" in str(report)
+    assert "relevant features (by chance)" in report.to_html()
 
 
 def test__str__and_notebook__are_short(report):
@@ -267,7 +371,7 @@ def test__importances__a_column_that_tells__is_relevant_and_noise_is_no_row(repo
     here = found[(found["feature_set"] == "augmented") & (found["target"] == "edema")]
     told = here[here["feature"] == "told"]
     assert told["relevant"].all()
-    assert told.set_index("model").loc["logistic_regression", "sure"]
+    assert (found["sure"] == (found["relevant"] & (found["low"] > 0))).all()
     assert (told["low"] < told["drop"]).all()
     assert here.groupby("model")["feature"].first().tolist() == ["told", "told"]
     assert set(found["target"]) == {"edema", "effusion", "macro"}
@@ -292,6 +396,18 @@ def test__importances__rules__hold_what_they_say(report):
         for name in ("original", "augmented", "random")
         for model in ("decision_tree", "logistic_regression")
     ]
+
+
+def test__summarise__drops_that_agree__are_sure_and_others_are_not():
+    splits = [Split("edema", 0, k, np.arange(80), np.arange(80, 100)) for k in range(5)]
+    drops = {"told": [0.2, 0.21, 0.19, 0.2, 0.22], "once": [0.5, 0, 0, 0, 0.01], f"{NOISE}1": [0.01] * 5}
+    frame = pd.DataFrame(
+        [("all", "tree", "edema", 0, k, name, d) for name, ds in drops.items() for k, d in enumerate(ds)],
+        columns=["feature_set", "model", "target", "repeat", "fold", "feature", "drop"],
+    )
+    found = summarise(frame, splits).set_index("feature")
+    assert found["relevant"].all()
+    assert found["sure"].to_dict() == {"told": True, "once": False}
 
 
 def test__permutation__drops__agree_with_scikit_learn():

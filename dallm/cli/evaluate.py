@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,6 +118,16 @@ def evaluate(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    operating_point: Annotated[
+        str,
+        typer.Option(
+            "--operating-point",
+            help="What the threshold of decisions is chosen by, inside the training fold; or the threshold "
+            "itself.",
+            metavar="f1|youden|accuracy|0.5",
+            rich_help_panel=_HOW,
+        ),
+    ] = "f1",
     importances: Annotated[
         bool, typer.Option("--importances", help="Measure them; takes further fits.", rich_help_panel=_HOW)
     ] = False,
@@ -162,6 +173,7 @@ def evaluate(
     """
     import dallm
 
+    criterion = _criterion(operating_point)
     place = OutputFolder(out)
     if (result is None) == (not frame):
         raise UserError("Name the feature sets: a folder that dallm augment wrote, or --frame NAME=FILE.")
@@ -178,6 +190,7 @@ def evaluate(
         controls=() if controls == "none" else tuple(_names(controls)),
         subgroups=_names(subgroups) if subgroups else None,
         importances=importances,
+        operating_point=criterion,
         on_leak=on_leak,
         allow_leaks=tuple(allow_leak or ()),
         aliases=_aliases(alias or []),
@@ -241,6 +254,16 @@ def _cohort(path: Path, id: str | None, report: list[str], group: str | None) ->
     if not id or not report:
         raise UserError(f"--cohort {str(path)!r}: say --id COLUMN and --report COLUMN, too.")
     return dallm.read_table(str(path), id=id, report=report, group=group)
+
+
+def _criterion(said: str) -> Any:
+    """Return the operating point, a number where it is one."""
+    from dallm.evaluation.operating import check_criterion
+
+    criterion: Any = said
+    with suppress(ValueError):  # a name
+        criterion = float(said)
+    return check_criterion(criterion)
 
 
 def _aliases(said: list[str]) -> dict[str, list[str]]:

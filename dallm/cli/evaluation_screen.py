@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 FAST_MODELS = ("logistic_regression", "decision_tree:paper")
 _FAST_REPEATS = 2
 _HALF = 0.5
-_HEADS = {"p": "p (Holm)"}
+_HEADS = {"p": "p (Holm)", "relevant": "relevant (by chance)"}
 
 
 def show_table(report: EvaluationReport) -> None:
     """Write the table of a report, each figure with its interval."""
     found = report.table()
-    columns = [c for c in found.columns if not str(c).endswith(("_low", "_high"))]
+    columns = [c for c in found.columns if not str(c).endswith(("_low", "_high", "_by_chance"))]
     rows = [
         [*map(str, index), *(_cell(row, column) for column in columns)]
         for index, (_, row) in zip(found.index, found.iterrows(), strict=True)
@@ -31,7 +31,9 @@ def show_table(report: EvaluationReport) -> None:
 
 def show_report(report: EvaluationReport) -> None:
     """Write table, verdict and what a reader has to know."""
-    say(f"{report.settings.get('protocol', '')}; {report.target}")
+    from dallm.evaluation.report.saying import head
+
+    say(f"{head(report)}.")
     show_table(report)
     say()
     for line in report.verdict():
@@ -97,11 +99,15 @@ def write_report(report: EvaluationReport, folder: Path) -> list[Path]:
 def _cell(row: Any, column: Any) -> str:
     import pandas as pd
 
+    from dallm.evaluation.report.paper_table import relevant_text
+
     value = row[column]
     if isinstance(value, str):
         return value
     if pd.isna(value):
         return ""
+    if column == "relevant":
+        return relevant_text(value, row["relevant_by_chance"])
     low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
-    shown = f"{value:.0f}" if column == "relevant" else f"{value:.3f}"
+    shown = f"{value:.3f}"
     return shown if pd.isna(low) else f"{shown} ({low:.2f} to {high:.2f})"

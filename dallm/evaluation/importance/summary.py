@@ -85,23 +85,41 @@ def summarise(
     return found
 
 
-def relevant_counts(summary: pd.DataFrame, rule: str = "relevant") -> pd.DataFrame:
+def relevant_counts(
+    summary: pd.DataFrame, rule: str = "relevant", *, noise: int | None = None
+) -> pd.DataFrame:
     """Return how many features are relevant, per feature set, model and target.
 
     Parameters
     ----------
     summary : DataFrame
-        As :func:`summarise` returns it.
+        As :func:`summarise` returns it, of the highest of the columns of noise.
     rule : {"relevant", "sure", "published_rule"}
+    noise : int, optional
+        How many columns of noise there were (:func:`noise_columns`), for the number expected by chance.
 
     Returns
     -------
     DataFrame
-        ``feature_set, model, target, relevant``; for ``pooled`` the same as for ``macro``.
+        ``feature_set, model, target, relevant``; for ``pooled`` the same as for ``macro``. With `noise` also
+        ``by_chance``: how many would be relevant if none told anything. A column that tells nothing is above
+        the highest of k columns of noise once in k + 1, above one of them (``published_rule``) once in two;
+        fewer are, where a model leaves columns unused, whose drop is 0 like that of unused noise. NaN for
+        ``sure``.
     """
-    counted = summary.groupby(_GROUP, sort=False)[rule].sum().astype(int).rename("relevant").reset_index()
+    counts = summary.groupby(_GROUP, sort=False)[rule].agg(["sum", "size"]).reset_index()
+    counted = counts[_GROUP].assign(relevant=counts["sum"].astype(int))
+    if noise is not None:
+        share = {"relevant": 1 / (noise + 1), "published_rule": 0.5}.get(rule, np.nan)
+        counted["by_chance"] = counts["size"] * share
     pooled = counted[counted["target"] == MACRO].assign(target=POOLED)
     return pd.concat([counted, pooled], ignore_index=True)
+
+
+def noise_columns(importance: pd.DataFrame) -> int:
+    """Return how many columns of noise were measured beside the features."""
+    names = importance["feature"].drop_duplicates()
+    return int(names.str.startswith(NOISE).sum())
 
 
 def _of_group(

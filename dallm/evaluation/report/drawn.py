@@ -77,8 +77,22 @@ class Drawn:
             write_text(Path(path), made)
         return made
 
-    def to_latex(self, path: str | os.PathLike[str] | None = None, target: str | None = None) -> str:
+    def to_latex(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        target: str | None = None,
+        *,
+        intervals: bool = True,
+    ) -> str:
         """Return the table in LaTeX (``booktabs``); with `path`, write it there, too.
+
+        Parameters
+        ----------
+        path : path, optional
+        target : str, optional
+            As in :meth:`EvaluationReport.table`.
+        intervals : bool
+            Whether they stand below the figures.
 
         Raises
         ------
@@ -86,10 +100,9 @@ class Drawn:
             If the file cannot be written there.
         """
         from dallm.evaluation.report.latex import to_latex
+        from dallm.evaluation.report.saying import head
 
-        chosen = self._report.target if target is None else target
-        caption = f"{self._report.settings.get('protocol', 'Evaluation')}, {chosen}; 95 % intervals."
-        made = to_latex(self._report.table(chosen), caption)
+        made = to_latex(self._report.table(target), f"{head(self._report, target)}.", intervals=intervals)
         if path is not None:
             write_text(Path(path), made)
         return made

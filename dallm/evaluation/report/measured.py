@@ -103,11 +103,12 @@ class Measured:
     @computed_once
     def _relevant(self) -> pd.DataFrame | None:
         from dallm.evaluation.importance import relevant_counts
+        from dallm.evaluation.importance.summary import noise_columns
 
         if self.importance is None:
             return None
         rule = "published_rule" if self.as_published else "relevant"
-        return relevant_counts(self.importances(), rule)
+        return relevant_counts(self.importances(), rule, noise=noise_columns(self.importance))
 
     @computed_once
     def _subgroups(self) -> pd.DataFrame | None:

@@ -14,7 +14,8 @@ from dallm.case_ids import count
 from dallm.evaluation.fits import METRICS
 from dallm.evaluation.html_page import page, paragraphs, table
 from dallm.evaluation.report.definitions import definitions
-from dallm.evaluation.report.paper_table import TITLES, as_text, number, p_text
+from dallm.evaluation.report.paper_table import BY_CHANCE, RELEVANT_HEAD, TITLES, as_text, number, p_text
+from dallm.evaluation.report.saying import head
 from dallm.evaluation.scores import MACRO, POOLED
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def to_page(report: EvaluationReport) -> str:
 
 def short(report: EvaluationReport) -> str:
     """Return the verdict and the table, for a notebook."""
-    return paragraphs(report.verdict()) + _paper_table(report.table()) + paragraphs(report.notes)
+    said = paragraphs([*report.verdict(), f"{head(report)}."])
+    return said + _paper_table(report.table()) + paragraphs(report.notes)
 
 
 def _head(report: EvaluationReport) -> str:
@@ -77,7 +79,7 @@ def _tables(report: EvaluationReport) -> str:
     parts += [
         _folded(f"Table: {_WORDS.get(name, name)}", _paper_table(report.table(name))) for name in others
     ]
-    columns = _paper_table(report.table(metrics=METRICS).drop(columns=["p", "relevant"]))
+    columns = _paper_table(report.table(metrics=METRICS).drop(columns=["p", "relevant", BY_CHANCE]))
     parts.append(_folded("All metrics", columns))
     return "".join(parts)
 
@@ -91,10 +93,10 @@ def _paper_table(made: pd.DataFrame) -> str:
         row: list[str | tuple[str, str]] = [str(name) if name != last else "", str(model)]
         for cell in cells:
             figure, _, interval = str(cell).partition(" (")
-            row.append((figure, interval.rstrip(")")) if interval else figure)
+            row.append((figure, interval.rstrip(")")) if " to " in interval else str(cell))
         rows.append(row)
         last = name
-    heads = ["relevant features" if name == "relevant" else str(name) for name in texts.columns]
+    heads = [RELEVANT_HEAD if name == "relevant" else str(name) for name in texts.columns]
     return _scrolled(table(["feature set", "model", *heads], rows))
 
 

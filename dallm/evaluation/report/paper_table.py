@@ -31,6 +31,13 @@ PUBLISHED_AUC = "AUC (balanced accuracy)"
 """Name of the column that the paper calls AUC, under the protocol that computes what was published."""
 
 
+BY_CHANCE = "relevant_by_chance"
+"""Column of the table: how many features would be relevant if none told anything."""
+
+RELEVANT_HEAD = "relevant features (by chance)"
+"""Head of the column that shows both numbers."""
+
+
 def paper_metrics(as_published: bool) -> dict[str, str]:
     """Return the metric of each column of the paper.
 
@@ -92,7 +99,8 @@ def make_table(
     p : DataFrame
         Comparisons of one metric (:data:`dallm.evaluation.statistics.COMPARISONS`).
     relevant : DataFrame or None
-        ``feature_set``, ``model``, ``target``, ``relevant``: how many features are relevant.
+        ``feature_set``, ``model``, ``target``, ``relevant``, ``by_chance``: how many features are relevant,
+        and how many would be if none told anything.
     order : sequence of str
         Of the feature sets.
     """
@@ -108,11 +116,12 @@ def make_table(
                 row |= {title: cell["value"], f"{title}_low": cell["low"], f"{title}_high": cell["high"]}
             row["p"] = _one(p, "p_adjusted", name, model, target)
             row["relevant"] = _one(relevant, "relevant", name, model, target)
+            row[BY_CHANCE] = _one(relevant, "by_chance", name, model, target)
             rows.append(row)
     names = [f"{title}{end}" for title in columns for end in ("", "_low", "_high")]
-    heads = ["feature_set", "model", *names, "p", "relevant"]
+    heads = ["feature_set", "model", *names, "p", "relevant", BY_CHANCE]
     table = pd.DataFrame(rows, columns=heads).set_index(["feature_set", "model"])
-    return table.astype(dict.fromkeys([*names, "p"], float) | {"relevant": "Int64"})
+    return table.astype(dict.fromkeys([*names, "p", BY_CHANCE], float) | {"relevant": "Int64"})
 
 
 def _one(frame: pd.DataFrame | None, column: str, name: str, model: str, target: str) -> Any:
@@ -134,7 +143,7 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """
     made = {}
     for name in table.columns:
-        if name.endswith(("_low", "_high")):
+        if name.endswith(("_low", "_high")) or name == BY_CHANCE:
             continue
         if f"{name}_low" in table.columns:
             parts = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
@@ -142,8 +151,22 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
         elif name == "p":
             made[name] = [p_text(value) for value in table[name]]
         else:
-            made[name] = ["" if pd.isna(value) else f"{value:g}" for value in table[name]]
+            chance = table[BY_CHANCE] if BY_CHANCE in table.columns else [np.nan] * len(table)
+            made[name] = [relevant_text(*pair) for pair in zip(table[name], chance, strict=True)]
     return pd.DataFrame(made, index=table.index)
+
+
+def relevant_text(count: float, by_chance: float) -> str:
+    """Return how many features are relevant, and in parentheses how many would be by chance.
+
+    Examples
+    --------
+    >>> relevant_text(12, 78 / 11), relevant_text(12, float("nan")), relevant_text(float("nan"), 1.0)
+    ('12 (7.1)', '12', '')
+    """
+    if pd.isna(count):
+        return ""
+    return f"{count:g}" if pd.isna(by_chance) else f"{count:g} ({by_chance:.1f})"
 
 
 def number(value: float, sign: bool = False) -> str:

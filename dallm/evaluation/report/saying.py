@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dallm.case_ids import count
-from dallm.evaluation.baselines import NO_FEATURES
+from dallm.evaluation.report.decided import decided, of_accuracy
+from dallm.evaluation.report.paper_table import RELEVANT_HEAD, TITLES
 from dallm.evaluation.report.paper_table import as_text as table_as_text
+from dallm.evaluation.report.silent_said import of_silent
+from dallm.evaluation.scores import MACRO, POOLED
 from dallm.evaluation.statistics import verdict
 
 if TYPE_CHECKING:
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
     from dallm.evaluation.report.evaluation_report import EvaluationReport
 
 _NAMED = 5  # columns that a sentence names
+_OF_ROWS = {
+    "shared row": "some cases stand on both sides of a split, which makes figures too good",
+    "shared patient": "some patients stand on both sides of a split, which makes figures too good",
+    "duplicate rows": "some cases agree in every column with a case of another patient",
+}
+"""Kinds of findings that are of no column."""
 
 
 def sentences(report: EvaluationReport) -> list[str]:
@@ -23,17 +32,25 @@ def sentences(report: EvaluationReport) -> list[str]:
     for name, reason in report.controls.items():
         controls[name] = reason.rstrip(".") if reason else report.comparisons(name)
     lines = verdict(report.comparisons(), controls, metric=report.metric)
-    return [*lines, *_of_leakage(report), *_of_accuracy(report), *_of_groups(report)]
+    return [
+        *lines,
+        *of_silent(report.silent_reports(), report.baseline),
+        *_of_leakage(report),
+        *of_accuracy(report),
+        *_of_groups(report),
+    ]
 
 
 def _of_leakage(report: EvaluationReport) -> list[str]:
     found = report.leakage()
+    by_row = found["kind"].isin(list(_OF_ROWS))
     lines = []
     for severity, words in (
-        ("refuse", "Leakage: {0} {1} a target or a case of the test side ({2}). Gains may come from that."),
+        ("refuse", "Leakage: {0} {1} a target ({2}). Gains may come from that."),
         ("suspect", "To be looked at: {0} {1} suspect ({2}); see leakage()."),
     ):
-        columns = [str(name) for name in dict.fromkeys(found.loc[found["severity"] == severity, "column"])]
+        here = found["severity"] == severity
+        columns = [str(name) for name in dict.fromkeys(found.loc[here & ~by_row, "column"])]
         if columns:
             verb = {"refuse": ("gives away", "give away"), "suspect": ("is", "are")}[severity]
             named = ", ".join(repr(name) for name in columns[:_NAMED])
@@ -41,25 +58,9 @@ def _of_leakage(report: EvaluationReport) -> list[str]:
             lines.append(
                 words.format(count(len(columns), "column"), verb[len(columns) > 1], f"{named}{more}")
             )
+        for kind in dict.fromkeys(found.loc[here & by_row, "kind"]):
+            lines.append(f"{words.partition(':')[0]}: {_OF_ROWS[kind]}; see leakage().")
     return lines
-
-
-def _of_accuracy(report: EvaluationReport) -> list[str]:
-    """Return how many rows of the table are no more accurate than always saying no."""
-    scores = report.scores
-    here = scores[(scores["metric"] == "accuracy") & (scores["target"] == report.target)]
-    means = here.groupby(["feature_set", "model"], sort=False)["value"].mean()
-    never = means.get((NO_FEATURES, "always_no"))
-    rows = means[means.index.get_level_values("feature_set") != NO_FEATURES]
-    if never is None or not len(rows):
-        return []
-    below = int((rows <= never + 1e-12).sum())
-    if not below:
-        return []
-    return [
-        f"Always saying no has an accuracy of {never:.3f}; {below} of the {count(len(rows), 'row')} of the "
-        "table do not exceed it. Accuracy tells little here."
-    ]
 
 
 def _of_groups(report: EvaluationReport) -> list[str]:
@@ -73,12 +74,11 @@ def _of_groups(report: EvaluationReport) -> list[str]:
 
 def of_importances(importance: pd.DataFrame | None) -> str:
     """Return how importances were measured."""
-    from dallm.evaluation.importance.permutation import NOISE
+    from dallm.evaluation.importance.summary import noise_columns
 
     if importance is None:
         return "Importances were not measured; importances=True asks for them."
-    names = importance["feature"]
-    noise = names[names.str.startswith(NOISE)].nunique()
+    noise = noise_columns(importance)
     return (
         "Mean drop of the ROC AUC of held-out folds when a column is permuted, with an interval over folds. "
         f"Relevant: above the highest of {count(noise, 'column')} of noise appended before fitting (a column "
@@ -102,11 +102,46 @@ def _of_shap(importance: pd.DataFrame) -> str:
 
 def as_text(report: EvaluationReport) -> str:
     """Return the verdict and the table, as printed."""
-    shown = table_as_text(report.table()).reset_index()
+    shown = table_as_text(report.table()).reset_index().rename(columns={"relevant": RELEVANT_HEAD})
     shown.columns = [name.replace("_", " ") for name in shown.columns]
     cells = [list(shown.columns), *shown.astype(str).to_numpy().tolist()]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-    head = f"{report.settings.get('protocol', 'evaluation')}; {report.target}; 95 % intervals"
     notes = [f"Note: {note}" for note in report.notes]
-    return "\n".join([*report.verdict(), "", head, *lines, *([""] if notes else []), *notes])
+    return "\n".join([*report.verdict(), "", f"{head(report)}.", *lines, *([""] if notes else []), *notes])
+
+
+def head(report: EvaluationReport, target: str | None = None) -> str:
+    """Return what the figures of a table are, how many cases they rest on and what p is, without a stop."""
+    target = report.target if target is None else target
+    shown = {MACRO: "mean over targets", POOLED: "decisions of all targets together"}
+    parts = [
+        str(report.settings.get("protocol", "evaluation")),
+        shown.get(target, target),
+        "means over repeats" if target == POOLED else "means over test folds",
+        cases_of(report),
+        decided(report.settings),
+        f"95 % intervals by {'patient' if report.groups is not None else 'case'}",
+        of_p(report),
+    ]
+    if report.importance is not None:
+        parts.append("relevant features: in parentheses how many would be if no column told anything")
+    return "; ".join(part for part in parts if part)
+
+
+def cases_of(report: EvaluationReport) -> str:
+    """Return how many cases there are, of how many patients."""
+    cases = count(len(report.cases), "case")
+    return cases if report.groups is None else f"{cases} of {count(int(report.groups.nunique()), 'patient')}"
+
+
+def of_p(report: EvaluationReport) -> str:
+    """Return what the p of the table is; nothing where no set was compared."""
+    found = report.comparisons()
+    known = int((found.loc[found["metric"] == report.metric, "p"].notna()).sum()) if len(found) else 0
+    if not known:
+        return ""
+    title = "ROC AUC" if report.metric == "roc_auc" else TITLES.get(report.metric, report.metric)
+    return (
+        f"p: difference in {title} from {report.baseline}, adjusted by Holm over {count(known, 'comparison')}"
+    )

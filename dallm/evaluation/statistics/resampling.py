@@ -131,8 +131,8 @@ def intervals(
     itself (resampled folds have fewer distinct cases, which shifts F1 and the calibration error), and ends
     at the bounds of the metric. Where the resampled values are so lopsided that their mean lies outside of
     their middle, it is stretched to the figure; it always holds it. Folds that a resample leaves without the
-    classes that a metric needs do not count. It says how sure the figure is for the models as they were fitted; how much
-    another training sample would change it, the comparisons allow for.
+    classes that a metric needs do not count. It says how sure the figure is for the models as they were
+    fitted; how much another training sample would change it, the comparisons allow for.
 
     Parameters
     ----------
