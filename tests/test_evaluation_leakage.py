@@ -237,6 +237,55 @@ def test__audit__copied_cases_under_other_patients__are_suspected(clean):
     ).tolist() == [True]
 
 
+def test__audit__copied_cases_without_patients__are_suspected(clean):
+    table, labels = clean
+    twice = pd.concat([table, table.head(40)], ignore_index=True)
+    again = pd.concat([labels, labels.head(40)], ignore_index=True)
+    found = audit(check_inputs({"all": twice}, again))
+    assert found.loc[found["kind"] == "duplicate rows", "severity"].tolist() == ["suspect"]
+
+
+@pytest.mark.parametrize("copied", [1, 30])
+def test__audit__test_cases_that_are_training_cases_again__are_refused_with_their_share(clean, copied):
+    table, labels = clean
+    twice = pd.concat([table, table.head(copied)], ignore_index=True)
+    again = pd.concat([labels, labels.head(copied)], ignore_index=True)
+    inputs = inputs_of(twice, again)
+    splits = [Split("malignant", r, 0, np.arange(400), np.arange(400, len(twice))) for r in range(2)]
+    refused = audit(inputs, splits=splits).query("severity == 'refuse'")
+    assert refused[["kind", "column", "target"]].to_numpy().tolist() == [
+        ["duplicate rows", "row", "malignant"]
+    ]
+    share = f"{100 * copied / (169 + copied):.2g} %"
+    assert f"{copied} of {169 + copied} test cases ({share})" in refused["detail"].iloc[0]
+    with pytest.raises(UserError, match=r"Drop the copies.*allow_leaks=\['row'\]"):
+        raise_leaks(refused)
+    folds = [Split("malignant", 0, k, np.arange(300), np.arange(300, len(twice))) for k in range(2)]
+    assert "refuse" not in audit(inputs, splits=folds)["severity"].tolist()
+    other = inputs_of(twice, pd.concat([labels, ~labels.head(copied)], ignore_index=True))
+    assert "refuse" not in audit(other, splits=splits)["severity"].tolist()
+
+
+def test__audit__honest_twins__are_not_refused_and_gaps_are_no_agreement():
+    from sklearn.datasets import load_iris
+
+    data = load_iris(as_frame=True)
+    labels = (data.target == 2).rename("virginica")
+    rows = np.arange(150)
+    test = np.array([20, 142])  # the latter has a twin, case 101
+    splits = [Split("virginica", 0, 0, np.delete(rows, test), test)]
+    found = audit(inputs_of(data.data, labels), splits=splits)
+    assert "refuse" not in found["severity"].tolist()
+    cohort = dallm.make_cohort(800, seed=1)  # most of its measured values are missing in some cases
+    table = cohort.measured()
+    assert table.duplicated().sum() > 5
+    found = audit(inputs_of(table, cohort.frame.set_index("case_id")[list(cohort.targets)]))
+    assert "duplicate rows" not in found["kind"].tolist()
+    flags = pd.DataFrame(np.random.default_rng(0).random((300, 6)) < 0.5, columns=list("abcdef"))
+    found = audit(inputs_of(flags, pd.Series(rows.repeat(2) % 7 < 3, name="edema")))
+    assert "duplicate rows" not in found["kind"].tolist()
+
+
 def test__audit__column_in_two_sets__stands_once_with_both(clean):
     table, labels = clean
     few = table.iloc[:, :2].assign(q7=labels)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from dallm.evaluation.leakage.association import FOLDS
 from dallm.evaluation.leakage.column import ColumnAudit, TargetRows
+from dallm.evaluation.leakage.copies import copies
 from dallm.evaluation.leakage.names import TargetNames, target_names
-from dallm.evaluation.leakage.sides import Finding, shared, twins
+from dallm.evaluation.leakage.sides import Finding, shared
 from dallm.lexicon import Lexicon
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def audit(
     """Look for columns that tell a target what they should not, and for patients on both sides.
 
     ``refuse``: a column that is the target in another coding; one whose name, alias or concept in the lexicon
-    is the target's and that tells it well; a patient or a row on both sides of a split. ``suspect``: a column
-    that tells a target nearly completely without a name that says why, whose missing values tell it, or that
-    has a value which one class alone has. docs/leakage.md gives the bounds. Honest features can be that good:
-    a suspect is there to be looked at.
+    is the target's and that tells it well; a patient, a row or a copy of a row on both sides of a split.
+    ``suspect``: a column that tells a target nearly completely without a name that says why, whose missing
+    values tell it, or that has a value which one class alone has. docs/leakage.md gives the bounds. Honest
+    features can be that good: a suspect is there to be looked at.
 
     Parameters
     ----------
@@ -79,8 +80,7 @@ def audit(
     patients = np.asarray(codes, dtype=np.intp)
     found: list[Finding] = list(shared(splits or (), patients, list(names)))
     found += _of_columns(inputs, patients, aliases or {}, augmented, lexicon, seed)
-    if groups is not None:
-        found += twins(inputs.sets, patients)
+    found += copies(inputs.sets, inputs.targets, patients, splits or ())
     frame = pd.DataFrame(found, columns=list(LEAKAGE))
     order = (frame["severity"] != "refuse").to_numpy().argsort(kind="stable")
     return frame.iloc[order].reset_index(drop=True)
