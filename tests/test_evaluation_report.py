@@ -137,7 +137,10 @@ def test__table__p__is_that_of_the_comparisons_and_stands_for_compared_sets_alon
         (lambda r: r.table("edemaa"), "no target 'edemaa'. Did you mean 'edema'"),
         (lambda r: r.table(metrics=["auc_roc"]), "no metric 'auc_roc'.*average_precision"),
         (lambda r: r.comparisons("tfidf"), "'tfidf' was not run, because no cohort was given"),
-        (lambda r: r.comparisons("permuted"), "'permuted' is none of the controls"),
+        (lambda r: r.comparisons("permuted"), "'permuted' is none of the controls.*run: 'random'"),
+        (lambda r: r.plot_gains("auc"), "no metric 'auc'.*roc_auc"),
+        (lambda r: r.plot_importances(target="oedema"), "target 'oedema'.*mean 'edema'.*'effusion'"),
+        (lambda r: r.plot_importances("augmentd"), "feature set 'augmentd'.*Did you mean 'augmented'"),
     ],
 )
 def test__report__what_is_not_there__is_named(report, ask, words):
@@ -497,6 +500,26 @@ def test__ratings__names_in_another_case__are_matched_and_others_named(report, t
 def test__read_ratings__what_cannot_be_read__is_named(tmp_path, text, words):
     with pytest.raises(ReaderError, match=words):
         read_ratings(ratings_file(tmp_path, text))
+
+
+def test__ratings__names_of_one_concept__are_matched_and_the_rest_is_named(tmp_path):
+    columns = ["o2sat", "heartrate", "temperature", "cough", "Dyspnoea"]
+    drops = pd.DataFrame(
+        {"feature_set": "all", "model": "tree", "target": "edema", "feature": columns}
+        | {"drop": [0.5, 0.4, 0.3, 0.2, 0.1]}
+    )
+    names = ["Oxygen saturation (%)", "Heart rate (bpm)", "Temperature", "cough", "SpO2", "Blood on Tuesday"]
+    rated = pd.DataFrame({"feature": names, "rater": "A", "plausibility": [5, 4, 3, 2, 1, 1], "relevance": 1})
+    found = correlate_ratings(drops, rated)
+    row = found.table.iloc[0]
+    assert (row["n_features"], row["r"]) == (4, 1.0)
+    assert found.unmatched == ("SpO2", "Blood on Tuesday")
+    assert found.unrated == ("Dyspnoea",)
+    figure = plot_ratings(found.table, found.notes)
+    assert "Blood on Tuesday" in figure.get_supxlabel()
+    figure.canvas.draw()
+    sizes = {label.get_fontsize() for axis in figure.axes for label in axis.get_yticklabels()}
+    assert sizes == {8.0}
 
 
 def test__plot_ratings__of_several_feature_sets__is_refused(report, tmp_path):

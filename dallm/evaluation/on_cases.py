@@ -116,31 +116,23 @@ def on_cases(
 
 def _told(drawn: Draws, baseline: str | None, level: float) -> pd.DataFrame:
     """Return values and gains with their intervals."""
+    rows, metrics = drawn.rows, len(drawn.metrics)
     low, high = centred_limits(drawn.values, drawn.points, level)
-    rows = drawn.rows
     place = {key: i for i, key in enumerate(zip(*(rows[c] for c in rows.columns), strict=True))}
-    tables = []
-    for (name, model, target), i in place.items():
-        other = place.get((baseline, model, target)) if name not in (baseline, NO_FEATURES) else None
-        gains = np.full((3, len(drawn.metrics)), np.nan)
-        if other is not None:
-            gains[0] = drawn.points[i] - drawn.points[other]
-            gains[1:] = centred_limits(drawn.values[i] - drawn.values[other], gains[0], level)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "feature_set": name,
-                    "model": model,
-                    "target": target,
-                    "metric": list(drawn.metrics),
-                    "value": drawn.points[i],
-                    "low": np.clip(low[i], 0, 1),
-                    "high": np.clip(high[i], 0, 1),
-                    "difference": gains[0],
-                    "difference_low": gains[1],
-                    "difference_high": gains[2],
-                },
-                columns=list(VALUES),
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
+    others = [
+        place.get((baseline, model, target), -1) if name not in (baseline, NO_FEATURES) else -1
+        for name, model, target in place
+    ]
+    ours = np.flatnonzero(np.asarray(others) >= 0)
+    theirs = np.asarray(others)[ours]
+    gains = np.full((3, len(rows), metrics), np.nan)
+    if len(ours):
+        gains[0, ours] = drawn.points[ours] - drawn.points[theirs]
+        gains[1:, ours] = centred_limits(drawn.values[ours] - drawn.values[theirs], gains[0, ours], level)
+    tidy = rows.loc[rows.index.repeat(metrics)].reset_index(drop=True)
+    tidy["metric"] = np.tile(np.asarray(drawn.metrics, dtype=object), len(rows))
+    tidy["value"] = drawn.points.reshape(-1)
+    tidy["low"], tidy["high"] = np.clip(low, 0, 1).reshape(-1), np.clip(high, 0, 1).reshape(-1)
+    for name, found in zip(("difference", "difference_low", "difference_high"), gains, strict=True):
+        tidy[name] = found.reshape(-1)
+    return tidy[list(VALUES)]

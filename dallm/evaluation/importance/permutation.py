@@ -62,7 +62,7 @@ class PermutationImportance:
     >>> measure = PermutationImportance(noise=2, permutations=3)
     >>> fit = lambda part: LogisticRegression().fit(part, y[:100])
     >>> drops = measure(fit, X.iloc[:100], X.iloc[100:], y[100:], split, seed=0)
-    >>> list(drops), drops["told"] > 0.3, abs(drops["untold"]) < 0.05
+    >>> list(drops)[:4], drops["told"] > 0.3, abs(drops["untold"]) < 0.05
     (['told', 'untold', 'noise column 1', 'noise column 2'], True, True)
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,10 +59,7 @@ def plot_importances(
     if models is not None:
         here = here[here["model"].isin(list(models))]
     if here.empty:
-        raise UserError(
-            f"No importances of feature set {feature_set!r} and target {target!r} were measured."
-            f"{did_you_mean(feature_set, set(summary['feature_set']))}"
-        )
+        raise UserError(_nothing(summary, feature_set, target))
     drawn = list(dict.fromkeys(here["model"]))
     means = here.groupby("feature", sort=False)["drop"].mean().sort_values(ascending=False, kind="stable")
     features = list(means.index[:most])
@@ -78,6 +76,20 @@ def plot_importances(
     figure.suptitle(f"{feature_set}: {words}{left}", fontsize=11)
     _legend(figure)
     return figure
+
+
+def _nothing(summary: pd.DataFrame, feature_set: str, target: str) -> str:
+    """Return which of the two names is not there, and those that are."""
+    if summary.empty:
+        return "No importances were measured; importances=True asks for them."
+    for what, name, column in (("feature set", feature_set, "feature_set"), ("target", target, "target")):
+        known = list(dict.fromkeys(summary[column]))
+        if name not in known:
+            return (
+                f"No importances of {what} {name!r} were measured.{did_you_mean(name, known)} There are "
+                f"those of {', '.join(map(repr, known))}."
+            )
+    return f"No importances of these models were measured for {feature_set!r} and {target!r}."
 
 
 def _bars(axis: Any, part: pd.DataFrame) -> None:
@@ -115,13 +127,15 @@ def _legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
 
 
-def plot_ratings(correlations: pd.DataFrame) -> Figure:
+def plot_ratings(correlations: pd.DataFrame, notes: Sequence[str] = ()) -> Figure:
     """Draw the correlations with ratings: a panel per question and target, models below each other.
 
     Parameters
     ----------
     correlations : DataFrame
         Columns :data:`dallm.evaluation.importance.ratings.CORRELATIONS`, of one feature set.
+    notes : sequence of str
+        What stands small below the panels, for example which names had no column.
 
     Raises
     ------
@@ -144,13 +158,18 @@ def plot_ratings(correlations: pd.DataFrame) -> Figure:
             here = correlations[(correlations["question"] == question) & (correlations["target"] == target)]
             _points(axis, here, models, raters)
             axis.set_title(f"{'mean over targets' if target == MACRO else target}: {question}", fontsize=9)
-    axes[0][0].set_yticks(range(len(models)), models, fontsize=8)
+    axes[0][0].set_yticks(range(len(models)), models)
+    for axis in axes.flat:
+        axis.tick_params(labelsize=8)
     axes[0][0].set_ylim(len(models) - 0.5, -0.5)
     axes[0][0].set_xlim(-1.05, 1.05)
     for axis in axes[-1]:
         axis.set_xlabel("Pearson's r", fontsize=9)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
+    if notes:
+        wide = int(size[0] * 16)  # characters of this size on the width
+        figure.supxlabel("\n".join(line for note in notes for line in wrap(note, wide)), fontsize=7)
     return figure
 
 

@@ -12,9 +12,11 @@ import pandas as pd
 
 from dallm.case_ids import count
 from dallm.errors import ReaderError
+from dallm.lexicon import Lexicon
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
 QUESTIONS = ("plausibility", "relevance")
 """What was rated."""
@@ -152,6 +154,10 @@ def correlate_ratings(importances: pd.DataFrame, ratings: pd.DataFrame) -> Ratin
 
     Notes
     -----
+    A rated name and a feature belong together if they are the same up to case, punctuation and units, or,
+    where no feature is, if the lexicon knows both as names of one concept (``Oxygen saturation (%)``,
+    ``o2sat``).
+
     Source of the interval: Fisher, Metron 1921, 1:3-32.
 
     Examples
@@ -168,7 +174,8 @@ def correlate_ratings(importances: pd.DataFrame, ratings: pd.DataFrame) -> Ratin
     '1 feature rated but in no feature set: gout.'
     """
     keyed = importances.assign(_key=importances["feature"].map(matching_key))
-    rated = ratings.assign(_key=ratings["feature"].map(matching_key))
+    keys = _column_keys(dict.fromkeys(ratings["feature"]), dict.fromkeys(importances["feature"]))
+    rated = ratings.assign(_key=ratings["feature"].map(keys))
     rows: list[tuple[object, ...]] = []
     for (name, model, target), part in keyed.groupby(["feature_set", "model", "target"], sort=False):
         drops = part.groupby("_key", sort=False)["drop"].mean()
@@ -179,14 +186,37 @@ def correlate_ratings(importances: pd.DataFrame, ratings: pd.DataFrame) -> Ratin
                 both = known.index.intersection(drops.index)
                 found = _pearson(drops[both].to_numpy(dtype=float), known[both].to_numpy(dtype=float))
                 rows.append((name, model, target, rater, question, len(both), *found))
-    keys, rated_keys = set(keyed["_key"]), set(rated["_key"])
-    unmatched = rated.loc[~rated["_key"].isin(keys), "feature"]
-    unrated = keyed.loc[~keyed["_key"].isin(rated_keys), "feature"]
+    unmatched = rated.loc[~rated["_key"].isin(set(keyed["_key"])), "feature"]
+    unrated = keyed.loc[~keyed["_key"].isin(set(rated["_key"])), "feature"]
     return RatingCorrelation(
         pd.DataFrame(rows, columns=list(CORRELATIONS)),
         tuple(dict.fromkeys(unmatched)),
         tuple(dict.fromkeys(unrated)),
     )
+
+
+def _column_keys(rated: Iterable[str], features: Iterable[str]) -> dict[str, str]:
+    """Return for each rated name the key of its feature: of the same name, else of the same concept.
+
+    A name of the lexicon stands for its concept, as where features are discovered. A feature that is rated by
+    its own name, or twice by other names, is not rated by another one as well.
+    """
+    lexicon = Lexicon.default()
+    by_concept: dict[str, set[str]] = {}
+    keys = {matching_key(name) for name in features}
+    for key in keys:
+        concept = lexicon.find(key)
+        if concept is not None:
+            by_concept.setdefault(concept.name, set()).add(key)
+    found = {name: matching_key(name) for name in rated}
+    taken = set(found.values()) & keys
+    for name, key in found.items():
+        concept = None if key in keys else lexicon.find(key)
+        same = by_concept.get(concept.name, set()) if concept is not None else set()
+        if len(same) == 1 and not same & taken:
+            found[name] = next(iter(same))
+            taken |= same
+    return found
 
 
 def _for_target(rated: pd.DataFrame, target: str) -> pd.DataFrame:

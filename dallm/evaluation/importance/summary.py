@@ -136,13 +136,18 @@ def _of_group(
     noise = means[means.index.str.startswith(NOISE)]
     bar, first = float(noise.quantile(quantile)), float(noise.iloc[0])
     rows = []
-    for feature, folds in part[~noisy].groupby("feature", sort=False):
-        spread = corrected_spread(folds["drop"].to_numpy(dtype=float)[None, :], share)
+    told = part[~noisy]
+    codes, features = pd.factorize(told["feature"])
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(features)))[:-1]
+    by_feature = np.split(told["drop"].to_numpy(dtype=float)[order], ends)
+    shaps = told.groupby("feature", sort=False)["shap"].mean() if "shap" in told else pd.Series(dtype=float)
+    for feature, folds in zip(features, by_feature, strict=True):
+        spread = corrected_spread(folds[None, :], share)
         low, high = limits(spread, level)
-        shap = folds["shap"].mean() if "shap" in folds else np.nan
         mean = spread.difference
         marks = (mean > bar, mean > bar and low > 0, mean > first)
-        rows.append((*key, feature, mean, low, high, bar, *marks, len(folds), shap))
+        rows.append((*key, feature, mean, low, high, bar, *marks, len(folds), shaps.get(feature, np.nan)))
     made = pd.DataFrame(rows, columns=list(COLUMNS))
     return made.sort_values("drop", ascending=False, kind="stable", ignore_index=True)
 

@@ -18,8 +18,8 @@ _BEST = {
     "accuracy": "the best accuracy",
 }
 _AT_STAKE = {
-    "f1": "the threshold with the best F1 gives accuracy away for recall, above all where a target is rare",
-    "youden": "a threshold that weighs both classes alike gives accuracy away where one of them is rare",
+    "f1": ", which gives accuracy away for recall, above all where a target is rare",
+    "youden": ", which weighs both classes alike and gives accuracy away where one of them is rare",
 }
 
 
@@ -67,8 +67,8 @@ def _why(settings: Mapping[str, Any]) -> str:
             f"These are {decided(settings)}: even so they are no more often right. The AUC does not depend "
             "on the threshold."
         )
-    stake = f": {_AT_STAKE[point]}" if point in _AT_STAKE else ""
     return (
-        f"Accuracy depends on the operating point; these are {decided(settings)}{stake}. "
+        "Accuracy depends on the operating point; these are "
+        f"{decided(settings)}{_AT_STAKE.get(point, '')}. "  # type: ignore[arg-type]
         "operating_point='accuracy' chooses it by accuracy; the AUC does not depend on it."
     )

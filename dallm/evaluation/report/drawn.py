@@ -23,9 +23,18 @@ class Drawn:
         return cast("EvaluationReport", self)
 
     def plot_gains(self, metric: str | None = None) -> Figure:
-        """Draw the differences of the feature sets with their intervals."""
+        """Draw the differences of the feature sets with their intervals.
+
+        Raises
+        ------
+        UserError
+            If there is no such metric.
+        """
+        from dallm.evaluation.report.paper_table import check_metric
         from dallm.evaluation.report.plots import plot_gains
 
+        if metric is not None:
+            check_metric(metric)
         return plot_gains(self._report.comparisons(), metric or self._report.metric)
 
     def plot_reliability(self, target: str = POOLED) -> Figure:
@@ -59,8 +68,9 @@ class Drawn:
         """Draw the correlations of importances with ratings: Figure 5 of the paper."""
         from dallm.evaluation.importance.plots import plot_ratings
 
-        found = self._report.ratings(path).table
-        return plot_ratings(found[found["feature_set"] == (feature_set or self._report.sets[-1])])
+        found = self._report.ratings(path)
+        chosen = found.table["feature_set"] == (feature_set or self._report.sets[-1])
+        return plot_ratings(found.table[chosen], found.notes)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the report as one page with tables and plots; with `path`, write it there, too.

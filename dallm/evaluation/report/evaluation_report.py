@@ -185,8 +185,11 @@ class EvaluationReport(Measured, Drawn):
             return self._comparisons
         if against not in self._control_comparisons:
             reason = self.controls.get(against)
-            said = f"was not run, because {reason}" if reason else "is none of the controls"
-            raise UserError(f"{against!r} {said}.{did_you_mean(against, self._control_comparisons)}")
+            if reason:
+                raise UserError(f"Control {against!r} was not run, because {reason.rstrip('.')}.")
+            known = list(self._control_comparisons)
+            there = f"Controls that were run: {', '.join(map(repr, known))}." if known else "None was run."
+            raise UserError(f"{against!r} is none of the controls.{did_you_mean(against, known)} {there}")
         return self._control_comparisons[against]
 
     def verdict(self) -> list[str]:

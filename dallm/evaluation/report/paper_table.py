@@ -71,12 +71,22 @@ def columns_of(metrics: Sequence[str] | None, as_published: bool) -> dict[str, s
         return paper_metrics(as_published)
     if isinstance(metrics, str):
         metrics = [metrics]
-    for name in metrics:
-        if name not in METRICS:
-            raise UserError(
-                f"There is no metric {name!r}.{did_you_mean(name, METRICS)} Metrics: {', '.join(METRICS)}."
-            )
-    return {TITLES.get(name, name): name for name in metrics}
+    return {TITLES.get(name, name): name for name in map(check_metric, metrics)}
+
+
+def check_metric(name: str) -> str:
+    """Return a metric's name if there is such a one.
+
+    Raises
+    ------
+    UserError
+        Otherwise, with the list.
+    """
+    if name not in METRICS:
+        raise UserError(
+            f"There is no metric {name!r}.{did_you_mean(name, METRICS)} Metrics: {', '.join(METRICS)}."
+        )
+    return name
 
 
 def make_table(
