@@ -11,6 +11,8 @@ from dallm.errors import UserError
 from dallm.evaluation.fits import Inputs, Split
 from dallm.evaluation.inputs import check_inputs
 from dallm.evaluation.leakage import LEAKAGE, audit, raise_leaks
+from dallm.evaluation.leakage.names import TargetNames
+from dallm.lexicon import Lexicon
 
 
 def inputs_of(table: pd.DataFrame, labels: pd.Series | pd.DataFrame) -> Inputs:
@@ -160,6 +162,44 @@ def test__evaluate__names_of_a_feature_that_means_the_target__are_names_of_the_t
     with pytest.raises(UserError, match="'wide_heart_shadow' gives away the target 'enlarged heart'"):
         dallm.evaluate(sets, truth, np.arange(120), cohort=cohort, augmented=augmented, controls=())
     assert not (audit(inputs_of(sets["more"], truth))["severity"] == "refuse").any()
+
+
+FORMS = [
+    ("pleural effusion", "Pleural effusion seen"),
+    ("pleural effusion", "effusion, pleural"),
+    ("pleural effusion", "pleurl effusion"),
+    ("pleural effusion", "bilateral effusions"),
+    ("pleural effusion", "hydrothoraces"),
+    ("enlarged cardiac silhouette", "Cardiac silhouette enlarged"),
+    ("enlarged cardiac silhouette", "ECS"),
+    ("consolidation", "Consolidated lung"),
+    ("pleural abnormality", "abnormal pleura"),
+    ("REFLACX: Pleural effusion", "effusions on the left"),
+    ("REFLACX: Pleural effusion", "hydrothorax"),
+    ("hydrothoraces", "pleural effusion"),
+    ("fibrotic lesion", "lesions, fibrosis"),
+]
+
+
+@pytest.mark.parametrize(("target", "name"), FORMS)
+def test__audit__word_form_as_name_or_alias__is_refused_alike(target, name):
+    cohort = dallm.make_cohort(200, seed=0)
+    rng = np.random.default_rng(0)
+    sick = pd.Series(rng.random(200) < 0.4, name=target, index=cohort.ids)
+    seen = sick ^ (rng.random(200) < 0.02)
+    inputs = check_inputs({"all": pd.DataFrame({name: seen, "zz": seen})}, sick, np.arange(200))
+    filled = dallm.fill_values(cohort, [dallm.Feature("zz", "boolean", aliases=(name,))])
+    found = audit(inputs, augmented=filled).query("severity == 'refuse'")
+    assert found["column"].tolist() == [name, "zz"]
+    assert "zz" not in audit(inputs).query("severity == 'refuse'")["column"].tolist()
+
+
+def test__audit__features_of_other_findings__are_not_refused_for_their_words():
+    names = ["pneumothorax", "lung volume", "pleural line", "normal heart", "cardiac device", "opaque tube"]
+    lexicon = Lexicon.default()
+    for target in ("pleural effusion", "consolidation", "enlarged cardiac silhouette", "atelectasis"):
+        target_names = TargetNames(target, [], lexicon)
+        assert [name for name in names if target_names.match(name) is not None] == []
 
 
 def test__audit__name_of_target_without_association__is_listed_only():

@@ -105,8 +105,9 @@ def _of_columns(
         measured = ColumnAudit(column, values, places, tests)
         for target in sampled:
             marked = marks.get((column, target.name))
-            match = marked or names[target.name].by_meaning(column, also.get(column, ()))
-            for severity, kind, detail in measured.against(target, match, names[target.name]):
+            called = also.get(column, ())
+            match = marked or names[target.name].by_meaning(column, called)
+            for severity, kind, detail in measured.against(target, match, names[target.name], called):
                 yield severity, kind, column, target.name, detail, ", ".join(sets)
 
 

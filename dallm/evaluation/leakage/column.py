@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,7 +97,9 @@ class ColumnAudit:
         self._bins, self._n_bins = binned(self._column)
         self._pieces: list[tuple[int, int]] | None = None
 
-    def against(self, target: TargetRows, match: Match | None, names: TargetNames) -> Iterator[Found]:
+    def against(
+        self, target: TargetRows, match: Match | None, names: TargetNames, aliases: Sequence[str] = ()
+    ) -> Iterator[Found]:
         """Yield what the column tells of a target; `match` is a match by name that was found already."""
         codes = self._column.codes[target.rows]
         equal = self._equal(codes, target)
@@ -106,7 +108,7 @@ class ColumnAudit:
             return
         strength, how = self._strength(codes, target)
         if match is None and strength >= BY_NAME["holds"]:
-            match = names.by_spelling(self.name)
+            match = names.by_spelling(self.name, aliases)
         two = len(self._column.levels) <= 2
         bound = STRONG_OF_TWO if two else STRONG
         said = f"{how} {_shown(strength)}"

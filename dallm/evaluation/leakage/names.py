@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from dallm.evaluation.leakage.word_forms import plain_forms, stem, stems
 from dallm.lexicon_file import name_key
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LAST_NUMBER = re.compile(r"\s*\d+$")
 _WRAPPING = frozenset(
     "auto bin binary bool chexpert class code coded confirmed copy derived diagnosed diagnosis dx encoded "
-    "est estimated feature filled final flag gt has icd indicator ind is label llm model negbio new noise "
-    "noisy num old orig original outcome pred predicted present prob probability proxy raw report score "
-    "status target true value var x y yn".split()
+    "est estimated feature filled final flag gt has icd indicator ind is label llm mimic model negbio new "
+    "noise noisy num old openi orig original outcome padchest pred predicted present prob probability proxy "
+    "raw reflacx report score status target true value var vindr x y yn".split()
 )
 """Words that a column's name carries around what it holds."""
 
@@ -75,10 +76,11 @@ class TargetNames:
         self.target = target
         self._lexicon = lexicon
         given = [target, *aliases]
+        given += [rest for name in given if (rest := name.partition(":")[2].strip())]  # "dataset: finding"
         self._keys: dict[str, str] = {}
         concepts: dict[str, Concept] = {}
         for name in given:
-            concept = lexicon.find(_bare(name)) or lexicon.find(name)
+            concept = _concept(name, lexicon)
             if concept is not None:
                 concepts[concept.name] = concept
         for name in (*given, *synonyms):
@@ -95,22 +97,28 @@ class TargetNames:
                 f"and a part of the target's for {part.name!r}",
             )
             self._part[part.name] = "as a part of the target's does"
+        written = [part] if part is not None else []
+        self._written_of_part = _written(written)
         self._tokens = {key: frozenset(key.split()) for key in self._keys}
         self._written = _written(concepts.values())
+        self._stems = {
+            found: key
+            for key in (*self._keys, *self._written)
+            if len("".join(found := stems(key))) >= _SHORTEST
+        }
         self._in_any_order = {_content(key): key for key in (*self._keys, *self._written) if " " in key}
 
     def match(self, column: str, aliases: Iterable[str] = ()) -> Match | None:
         """Return how the column's name, or one of its aliases, is that of the target."""
-        return self.by_meaning(column, aliases) or self.by_spelling(column)
+        return self.by_meaning(column, aliases) or self.by_spelling(column, aliases)
 
     def by_meaning(self, column: str, aliases: Iterable[str] = ()) -> Match | None:
         """Return a match by name, alias or lexicon."""
-        for name in (column, *aliases):
-            called = "its name" if name == column else f"its alias {name!r}"
+        for name, called in _called(column, aliases):
             for key in (_key(name), _bare(name)):
                 if key in self._keys:
                     return Match("same", f"{called} is that of the target")
-            concept = self._lexicon.find(_bare(name)) or self._lexicon.find(name)
+            concept = _concept(name, self._lexicon)
             if concept is not None and concept.name in self._concepts:
                 return Match("same", f"{called} stands for {concept.name!r} as the target's does")
             known = self._in_any_order.get(_content(_bare(name)))
@@ -123,32 +131,52 @@ class TargetNames:
                 return Match("alike", f"{called} stands for {concept.name!r}, {self._part[concept.name]}")
         return None
 
-    def by_spelling(self, column: str) -> Match | None:
-        """Return a match by shared words, synonyms, initials or nearly the same spelling."""
-        from rapidfuzz import fuzz
+    def by_spelling(self, column: str, aliases: Iterable[str] = ()) -> Match | None:
+        """Return a match by shared words, synonyms, word forms, initials or nearly the same spelling."""
+        for name, called in _called(column, aliases):
+            found = self._holding(name, called) or self._alike(name, called)
+            if found is not None:
+                return found
+        return None
 
-        key = _key(column)
+    def _holding(self, name: str, called: str) -> Match | None:
+        """The target's name, or a name that the lexicon has for it, is part of this one."""
+        key = _key(name)
         tokens = frozenset(key.split())
-        bare = frozenset(_bare(column).split())
         for other, words in self._tokens.items():
             if words <= tokens:
-                return Match("holds", f"its name holds {other!r}")
-        for other, (words, concept) in self._written.items():
-            if words <= tokens:
-                closeness: Closeness = "holds" if len(other) >= _INITIALS else "alike"
-                said = f"its name holds {other!r}, which stands for {concept!r} as the target's does"
-                return Match(closeness, said)
+                return Match("holds", f"{called} holds {other!r}")
+        for written, whole in ((self._written, True), (self._written_of_part, False)):
+            for other, (words, concept) in written.items():
+                if words <= tokens:
+                    closeness: Closeness = "holds" if whole and len(other) >= _INITIALS else "alike"
+                    said = "the target's" if whole else "a part of the target's"
+                    return Match(
+                        closeness, f"{called} holds {other!r}, which stands for {concept!r} as {said} does"
+                    )
+        forms = frozenset(map(stem, tokens))
+        for of_target, other in self._stems.items():
+            if of_target <= forms:
+                return Match("holds", f"{called} holds {other!r} in another form")
+        return None
+
+    def _alike(self, name: str, called: str) -> Match | None:
+        """A part, initials, or nearly the spelling of a name of the target."""
+        from rapidfuzz import fuzz
+
+        tokens = frozenset(_key(name).split())
+        bare = frozenset(_bare(name).split())
+        joined = _bare(name).replace(" ", "")
         for other, words in self._tokens.items():
             if len(other) < _SHORTEST:
                 continue
             if bare and bare < words and max(map(len, bare)) > _SHORTEST:
-                return Match("alike", f"its name is part of {other!r}")
+                return Match("alike", f"{called} is part of {other!r}")
             initials = "".join(word[0] for word in other.split())
             if len(initials) >= _INITIALS and initials in tokens:
-                return Match("alike", f"its name holds the initials of {other!r}")
-            joined = _bare(column).replace(" ", "")
+                return Match("alike", f"{called} holds the initials of {other!r}")
             if len(joined) > _SHORTEST and fuzz.ratio(joined, other.replace(" ", "")) >= _ALIKE:
-                return Match("alike", f"its name is spelt nearly as {other!r}")
+                return Match("alike", f"{called} is spelt nearly as {other!r}")
         return None
 
 
@@ -170,6 +198,24 @@ def target_names(
     for target, further in synonyms.items():
         found[target] = TargetNames(target, aliases.get(target, ()), lexicon, further)
     return found
+
+
+def _called(column: str, aliases: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the names of a column, each with what messages call it."""
+    yield column, "its name"
+    for name in aliases:
+        if name != column:
+            yield name, f"its alias {name!r}"
+
+
+def _concept(name: str, lexicon: Lexicon) -> Concept | None:
+    """Return what a name stands for: as it is, bare, in the singular, without the words of a side."""
+    bare = _bare(name)
+    for form in (bare, name, *plain_forms(bare)):
+        found = lexicon.find(form)
+        if found is not None:
+            return found
+    return None
 
 
 def _kin(concept: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
