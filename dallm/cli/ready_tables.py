@@ -26,9 +26,10 @@ class ReadyTables:
         list[str],
         typer.Option(
             "--frame",
-            help="A feature set, one row per case: CSV, Excel or Parquet; repeat it. Called original, "
-            "augmented, expert or no_knowledge it is set beside the paper's.",
-            metavar="[NAME=]FILE",
+            help="A feature set, one row per case: CSV, Excel (FILE.xlsx:SHEET), Parquet; repeat it. Called "
+            "original, augmented, expert or no_knowledge it is set beside the paper's. Several files of one "
+            "name are put side by side: FILE,FILE, a folder, a pattern in quotes, or the name again.",
+            metavar="[NAME=]FILES",
             rich_help_panel=_TABLES,
         ),
     ] = field(default_factory=list)
@@ -113,19 +114,20 @@ class ReadyTables:
         UserError
             If a file or a column cannot be used.
         """
-        from dallm.paper.fidelity_tables import named_paths, read_frame
+        from dallm.cli.screen import notice, step
         from dallm.paper.table4_frames import read_tables
+        from dallm.paper.table_files import read_frame
 
-        tables = {name: read_frame(path) for name, path in named_paths(self.frame).items()}
-        tests = {name: read_frame(path) for name, path in named_paths(self.test_frame).items()}
+        tables = _tables(self.frame, self.id)
+        tests = _tables(self.test_frame, self.id)
         split: Any = self.split
         if tests:
             tables, split = _joined(tables, tests), "split"
         elif split is not None and Path(split).is_file() and not any(split in t for t in tables.values()):
-            split = _marks(read_frame(split), self.id, next(iter(tables.values())))
+            split = _marks(read_frame(split, step), self.id, next(iter(tables.values())))
         if self.target_frame is not None:
-            tables["labels of a file"] = read_frame(self.target_frame)
-        return read_tables(
+            tables["labels of a file"] = read_frame(self.target_frame, step)
+        made = read_tables(
             tables,
             targets=[name.strip() for name in (self.targets or "").split(",") if name.strip()],
             split=split,
@@ -136,6 +138,9 @@ class ReadyTables:
             normals=self._normals(),
             labels_only=("labels of a file",),
         )
+        for gap in () if self.other_cases else made.gaps:
+            notice(f"Warning: {gap}.")
+        return made
 
     def _features(self) -> dict[str, list[str]]:
         made = {}
@@ -157,6 +162,20 @@ class ReadyTables:
         if not self.normals.isdigit():
             raise UserError(f"--normals {self.normals!r}: give a number of cases, or all.")
         return int(self.normals)
+
+
+def _tables(items: list[str], id: str | None) -> dict[str, pd.DataFrame]:
+    """Read the files of each feature set and put those of one set side by side."""
+    from dallm.cli.screen import step
+    from dallm.paper.frame_parts import frame_files, merged
+    from dallm.paper.table_files import read_frame
+
+    made = {}
+    for name, files in frame_files(items).items():
+        made[name], notes = merged({str(path): read_frame(path, step) for path in files}, name, id)
+        for note in notes:
+            step(f"  {note}")
+    return made
 
 
 def _joined(trained: dict[str, pd.DataFrame], tested: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

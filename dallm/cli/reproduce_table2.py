@@ -96,7 +96,7 @@ def table2(
         bool,
         typer.Option(
             "--infer/--no-infer",
-            help="Whether a chat model may estimate what no report states. It may here, since that is what is "
+            help="Whether a chat model may estimate what no report states. It may here: that is what is "
             "measured; --no-infer takes what reports state alone.",
             rich_help_panel=_ROWS,
         ),

@@ -1,82 +1,22 @@
-"""Reads measured and filled tables from files of any of the usual layouts, and lines their rows up."""
+"""Lines up the rows of measured and filled tables, and finds ids and patients in them."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dallm.errors import ReaderError, UserError, did_you_mean
+from dallm.errors import UserError, did_you_mean
 from dallm.fidelity.columns import stem_of, truth_columns
 from dallm.fidelity.numbers import as_floats
-from dallm.readers.text_file import existing_file
+from dallm.paper.table_files import named_paths as named_paths
+from dallm.paper.table_files import read_frame as read_frame
 
 _ID_WORDS = ("case_id", "id", "dicom_id", "study_id", "stay_id", "reflacx_id", "case", "row", "index", "")
 _AGREEING = 0.99  # share of the measured values that a filled table repeats
-
-
-def read_frame(path: str | Path) -> pd.DataFrame:
-    """Read a CSV, TSV, Excel or Parquet file as it is; numbers become numbers.
-
-    Raises
-    ------
-    ReaderError
-        If the file is missing or cannot be read.
-    """
-    path = existing_file(path)
-    suffix = path.suffix.lower()
-    try:
-        if suffix in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
-            if any(name is not None for name in frame.index.names):
-                frame = frame.reset_index()
-        elif suffix in (".xlsx", ".xlsm"):
-            frame = pd.read_excel(path, engine="openpyxl")
-        else:
-            frame = pd.read_csv(path, sep=_separator(path), encoding="utf-8-sig", low_memory=False)
-    except Exception as error:
-        # pandas passes on what its many engines raise; whatever it is, the file is what must be looked at
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise ReaderError(f"{str(path)!r} is no readable table: {first}") from error
-    if frame.empty:
-        raise ReaderError(f"{str(path)!r} has no rows.")
-    frame.columns = pd.Index(["" if str(c).startswith("Unnamed:") else str(c).strip() for c in frame.columns])
-    return frame
-
-
-def _separator(path: Path) -> str:
-    if path.suffix.lower() in (".tsv", ".tab"):
-        return "\t"
-    opened = pd.io.common.get_handle(path, "r", encoding="utf-8-sig", errors="replace", compression="infer")  # type: ignore[attr-defined]
-    with opened as handles:
-        header = next(iter(csv.reader([handles.handle.readline()])), [])
-    line = ",".join(header)
-    counts = {sign: line.count(sign) for sign in (",", ";", "\t", "|")}
-    return max(counts, key=lambda sign: counts[sign])
-
-
-def named_paths(items: Iterable[str]) -> dict[str, Path]:
-    """Read ``NAME=FILE`` or ``FILE``, whose name is then the file's.
-
-    Examples
-    --------
-    >>> sorted(named_paths(["GPT-4=out/a.csv", "gaussian_aug.csv"]))
-    ['GPT-4', 'gaussian_aug']
-    """
-    made: dict[str, Path] = {}
-    for item in items:
-        name, sign, path = item.partition("=")
-        if not sign or Path(item).exists():
-            name, path = Path(item).stem, item
-        if name in made:
-            raise UserError(f"Two filled tables are called {name!r}; name one as in --filled other={path}.")
-        made[name] = Path(path)
-    return made
 
 
 def line_up(

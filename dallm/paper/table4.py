@@ -152,16 +152,20 @@ class Table4:
             said.append("These are other cases than the paper's: figures stand side by side, not for equal.")
         for name, row in self.row_of.items():
             wide = published.table4_feature_counts()[row]
-            if self.same_data and self.widths[name] != wide:
-                said.append(f"{name} has {count(self.widths[name], 'feature')}, the paper's set {wide}.")
+            told = any(
+                line.startswith(f"{name}: {count(self.widths[name], 'feature')}, ") for line in self.notes
+            )
+            if self.same_data and self.widths[name] != wide and not told:
+                said.append(f"{name}: {count(self.widths[name], 'feature')}, the paper has {wide}.")
         cells = self.cells()
         known = cells["inside"].notna()
         if self.same_data and known.any():
+            n_inside, outside = int(cells.loc[known, "inside"].sum()), self.outside()
             said.append(
-                f"{int(cells.loc[known, 'inside'].sum())} of {int(known.sum())} published figures lie where "
-                "a further run would (95 %); * marks the others:"
+                f"{n_inside} of {int(known.sum())} published figures lie where a further run would (95 %)"
+                + ("; * marks the others:" if outside else ".")
             )
-            said += self.outside()
+            said += outside
         return [*said, *self.notes]
 
     def __str__(self) -> str:
@@ -224,7 +228,7 @@ def table4_of(
     parts = {name: halves(frame, read.labels, read.split) for name, frame in read.sets.items()}
     keep = Path(folder) if folder is not None else None
     first = next(iter(parts.values()))
-    notes = [*read.notes, _sizes(read, first.y_test)]
+    notes = [*(f"{gap}." for gap in read.gaps if same_data), *read.notes, _sizes(read, first.y_test)]
     runs = published_runs(
         parts,
         models,

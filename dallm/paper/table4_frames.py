@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dallm.case_ids import count
 from dallm.errors import UserError, did_you_mean
 from dallm.evaluation.protocols.marked import TEST_WORDS, TRAIN_WORDS
 from dallm.paper.fidelity_tables import patients_in
 from dallm.paper.table4_columns import (
-    NO_FINDING,
     SPLITS,
     YES,
     as_numbers,
@@ -24,6 +21,8 @@ from dallm.paper.table4_columns import (
     vocabulary,
     with_parts,
 )
+from dallm.paper.table4_gaps import gap_of
+from dallm.paper.table4_rows import drawn_cases, leading_table, same_cases
 
 NORMALS = 100
 """Cases without a finding that the public code draws."""
@@ -45,6 +44,8 @@ class Table4Input:
     groups : Series or None
         Patients.
     notes : tuple of str
+    gaps : tuple of str
+        What sets of the paper's names lack of the paper's features; of no concern on other cases.
     """
 
     sets: Mapping[str, pd.DataFrame]
@@ -53,6 +54,7 @@ class Table4Input:
     split: pd.Series[Any]
     groups: pd.Series[Any] | None
     notes: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 def read_tables(
@@ -97,7 +99,8 @@ def read_tables(
         If a column is missing or the tables do not hold the same cases.
     """
     notes: list[str] = []
-    tables = _same_cases(tables, id, notes)
+    leading = leading_table([name for name in tables if name not in labels_only] or list(tables), tables)
+    tables = same_cases(tables, id, leading, notes)
     whole = list(tables.values())
     labels = _labels(whole, targets, notes)
     marks, split_column = _split(whole, split)
@@ -109,8 +112,9 @@ def read_tables(
         for name, table in tables.items()
         if name not in labels_only
     }
+    gaps = [gap_of(name, list(frame.columns), tables[name].columns) for name, frame in chosen.items()]
     chosen = with_parts(chosen, notes)
-    rows = _drawn(whole[-1], normals, notes)
+    rows = drawn_cases([tables[leading], *whole], normals, notes)
     given = {name: tables_of.iloc[rows] for name, tables_of in chosen.items()}
     sets = {name: as_numbers(frame, name, notes) for name, frame in chosen.items()}
     labels.attrs = {}
@@ -121,54 +125,8 @@ def read_tables(
         marks.iloc[rows],
         None if patients is None else patients.iloc[rows],
         tuple(dict.fromkeys(notes)),
+        tuple(gap for gap in gaps if gap is not None),
     )
-
-
-def _same_cases(
-    tables: Mapping[str, pd.DataFrame], id: str | None, notes: list[str]
-) -> dict[str, pd.DataFrame]:
-    """Bring all tables to the rows of the last one, which is the widest where there are several."""
-    made = {name: table.reset_index(drop=True) for name, table in tables.items()}
-    for name, table in made.items():
-        table.columns = pd.Index([str(c) for c in table.columns])
-        twice = table.columns[table.columns.duplicated()]
-        if len(twice):
-            raise UserError(f"Feature set {name!r} has the column {twice[0]!r} twice; drop or rename one.")
-    key = id or next(
-        (
-            c
-            for c in ("id", "case_id", "dicom_id", "reflacx_id")
-            if all(c in t and t[c].is_unique and t[c].notna().all() for t in made.values())
-        ),
-        None,
-    )
-    if id is not None:
-        for name, table in made.items():
-            if id not in table:
-                raise UserError(
-                    f"Feature set {name!r} has no column {id!r}.{did_you_mean(id, table.columns)}"
-                )
-            if not table[id].is_unique:
-                raise UserError(f"Column {id!r} of {name!r} does not name each case once.")
-    if key is None:
-        sizes = {name: len(table) for name, table in made.items()}
-        if len(set(sizes.values())) > 1:
-            said = ", ".join(f"{name!r} has {n:,} rows" for name, n in sizes.items())
-            raise UserError(f"{said}, and the tables share no column of ids. Name one with --id.")
-        if len(made) > 1:
-            notes.append("The tables share no column of ids: their rows are taken to stand in one order.")
-        return made
-    keyed = {name: table.set_index(table[key].astype(str)) for name, table in made.items()}
-    last = list(keyed.values())[-1].index
-    shared = last
-    for table in keyed.values():
-        shared = shared[shared.isin(table.index)]
-    left = max(len(table) for table in keyed.values()) - len(shared)
-    if not len(shared):
-        raise UserError(f"The tables have no case in common by their column {key!r}; name another with --id.")
-    if left:
-        notes.append(f"{count(left, 'case')} that not every table holds left out.")
-    return {name: table.loc[shared] for name, table in keyed.items()}
 
 
 def _labels(tables: list[pd.DataFrame], targets: Sequence[str], notes: list[str]) -> pd.DataFrame:
@@ -280,24 +238,3 @@ def _patients(tables: list[pd.DataFrame], group: str | None) -> pd.Series[Any] |
             f"No table has the column {group!r} of patients.{did_you_mean(group, tables[0].columns)}"
         )
     return None
-
-
-def _drawn(table: pd.DataFrame, normals: int | None, notes: list[str]) -> np.ndarray[Any, Any]:
-    """Return the positions of the cases that the public code keeps."""
-    every = np.arange(len(table))
-    column = next((c for c in table.columns if str(c).lower() in NO_FINDING), None)
-    if normals is None or column is None:
-        return every
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    numbers = numbers.where(numbers.notna(), table[column].map({True: 1.0, False: 0.0}))
-    if not (numbers <= 0).any():  # CheXpert as released says 1 or nothing
-        numbers = numbers.fillna(0.0)
-    found, normal = every[numbers.to_numpy() <= 0], every[numbers.to_numpy() > 0]
-    if len(normal) <= normals:
-        return every
-    drawn = pd.Series(normal).sample(n=normals, random_state=0).to_numpy()
-    notes.append(
-        f"{len(found):,} cases with a finding and {normals} of {len(normal):,} without are kept, as "
-        f"published ({column!r}; --normals all keeps every case)."
-    )
-    return np.concatenate([found, drawn])
