@@ -77,3 +77,58 @@ def test__evaluate__slip__is_told_without_loading_torch(tables, change, said, mo
     given = {"targets": labels, **FAST, **change}
     with pytest.raises(UserError, match=said):
         dallm.evaluate(sets, groups=patients, **given)
+
+
+@pytest.fixture(scope="module")
+def of_reports():
+    """A cohort of reports without a measured column, its filled columns, and labels that these tell."""
+    made = dallm.make_cohort(240, seed=1)
+    frame = made.frame.drop(columns=list(made.targets))
+    rng = np.random.default_rng(0)
+    frame["fever"] = rng.random(240) < 0.4
+    cohort = dallm.Cohort(
+        frame[["case_id", "patient_id", *made.report, "fever"]],
+        id="case_id",
+        group="patient_id",
+        report=list(made.report),
+        targets=["fever"],
+        data_use="open",
+    )
+    return cohort, dallm.fill_values(
+        cohort, [dallm.Feature(n, "boolean") for n in ("consolidation", "edema")]
+    )
+
+
+def test__evaluate__cohort_of_reports_only__new_columns_are_held_against_random_ones(of_reports):
+    cohort, augmented = of_reports
+    assert cohort.measured().shape[1] == 0
+    kw = {**FAST, "protocol": dallm.LeakFree(2, 3), "controls": ("tfidf", "random", "permuted")}
+    for given in (augmented, {"original": augmented.X("original"), "augmented": augmented}):
+        report = dallm.evaluate(given, **kw)
+        assert (report.sets, report.baseline) == (("augmented",), "random")
+        assert set(report.comparisons()["baseline"]) == {"random"}
+        assert report.controls == {"tfidf": "", "permuted": ""}
+        assert any("'original' is left out" in note for note in report.notes)
+        assert any("held against the control 'random'" in note for note in report.notes)
+        silent = report.silent_reports()
+        assert set(silent["feature_set"].dropna()) == {"augmented", "random"}
+    bare = dallm.evaluate(
+        {"new": augmented.X("new")}, cohort=cohort, augmented=augmented, **{**kw, "controls": ()}
+    )
+    assert bare.baseline == "new"
+    assert bare.silent_reports()["feature_set"].tolist() == ["new"]
+
+
+def test__evaluate__silent_reports_not_looked_at__says_why(of_reports):
+    cohort, augmented = of_reports
+    report = dallm.evaluate({"new": augmented.X("new")}, cohort=cohort, protocol=dallm.LeakFree(1, 2), **FAST)
+    assert report.silent_reports() is None
+    assert any("silent was not tested" in note and "augmented=" in note for note in report.notes)
+
+
+def test__evaluate__empty_or_reserved_set__says_what_to_do(tables):
+    sets, labels, patients = tables
+    with pytest.raises(UserError, match=r"'o' is empty: 90 rows, 0 columns\. Leave it out"):
+        dallm.evaluate({"o": sets["original"][[]], "n": sets["augmented"]}, labels, patients, **FAST)
+    with pytest.raises(UserError, match=r"called 'none'.*rename"):
+        dallm.evaluate({"none": sets["original"], "n": sets["augmented"]}, labels, patients, **FAST)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dallm.cohort import Cohort
 
 _ON_LEAK = ("raise", "report")
+_IN_PLACE_OF_BASELINE = ("original", "random", "tfidf", "permuted")
 _OF_SPLITS = ("patient", "row")  # what the audit calls findings that are no column
 
 
@@ -161,6 +162,17 @@ def baseline_of(baseline: str | None, inputs: Inputs) -> str:
             f"{did_you_mean(baseline, inputs.sets)}"
         )
     return baseline
+
+
+def control_as_baseline(made: Collection[str], alone: str) -> tuple[str, str]:
+    """Return what a feature set that stands alone is held against, and a line that says so.
+
+    Random columns of the same kinds come before the report's words: they say whether it tells anything.
+    """
+    for name in _IN_PLACE_OF_BASELINE:
+        if name in made:
+            return name, f"There is no other feature set, so {alone!r} is held against the control {name!r}."
+    return alone, ""
 
 
 def aliases_of(

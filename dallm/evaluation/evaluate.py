@@ -13,6 +13,7 @@ from dallm.evaluation.asked import (
     aliases_of,
     baseline_of,
     check_choices,
+    control_as_baseline,
     inputs_of,
     protocol_of,
     provenance,
@@ -68,7 +69,7 @@ def evaluate(
     ----------
     feature_sets : mapping of str to DataFrame or Augmented
         Tables of predictors on one index, shape (cases, features). An `Augmented` alone gives the two sets
-        ``original`` and ``augmented``.
+        ``original`` and ``augmented``; ``augmented`` only where its cohort has no measured columns.
     targets : DataFrame, Series or str or list of str, optional
         Boolean, missing allowed, on the same index; or names of the cohort's targets. All targets of the
         cohort if None.
@@ -89,7 +90,8 @@ def evaluate(
     subgroups : sequence of str, optional
         Columns of the cohort, for example ``["gender", "age_band"]``.
     baseline : str, optional
-        The feature set that the others are held against; the first one if None.
+        The feature set that the others are held against; the first one if None. A single set of filled
+        columns is held against the first of the controls original, random, tfidf and permuted that was run.
     device : {"auto", "cpu", "cuda"}
         Where models compute that can use a GPU.
     on_leak : {"raise", "report"}
@@ -102,7 +104,8 @@ def evaluate(
         name is held to restate the target, as one is that has a name which the lexicon or a feature of
         `augmented` knows for it.
     seed : int
-        The result follows from it and the data alone.
+        The result follows from it and the data alone. The order of the rows is part of the data: in another
+        order they get other folds. Sort by case id where two tables are to give the same.
     operating_point : {"f1", "youden", "accuracy"} or float
         What the threshold of a decision is chosen by, within the training cases of a fold; or the threshold.
     importances : bool or PermutationImportance
@@ -150,9 +153,12 @@ def evaluate(
     base = baseline_of(baseline, inputs)
     controls = tuple(dict.fromkeys([*controls, *(fills or ())]))
     levels = strata(inputs, cohort, subgroups)
+    alone = baseline is None and augmented is not None and len(inputs.sets) == 1
+    over = None if alone else base
     made, not_run = control_sets(
-        inputs, controls, baseline=base, cohort=cohort, augmented=augmented, fills=fills, seed=seed
+        inputs, controls, baseline=over, cohort=cohort, augmented=augmented, fills=fills, seed=seed
     )
+    base, said = control_as_baseline(made, base) if alone else (base, "")
     splits, notes = chosen.splits(inputs, seed)
     leaks = audit(inputs, aliases=also, splits=splits, augmented=augmented, seed=seed)
     # patients on both sides are what this protocol reproduces; the report says so
@@ -175,6 +181,7 @@ def evaluate(
     guesses = baseline_predictions(inputs.targets, splits, seed=seed, operating_point=operating_point)
     predictions = joined(predictions, guesses)
     give_back()
+    silent, untested = _silent(predictions, inputs, cohort, augmented, base, also, seed)
     return EvaluationReport(
         predictions=predictions,
         splits=splits,
@@ -182,14 +189,14 @@ def evaluate(
         cases=inputs.targets.index,
         baseline=base,
         sets=tuple(inputs.sets),
-        controls={**dict.fromkeys(made, ""), **not_run},
+        controls={**{name: "" for name in made if name != base}, **not_run},
         fits=fits,
         audit=leaks,
         importance=importance,
         strata=levels,
-        silent=_silent(predictions, inputs, cohort, augmented, base, also, seed),
+        silent=silent,
         settings=_settings(inputs, splits, chosen, specs, seed, device, operating_point),
-        notes=(*inputs.notes, *notes),
+        notes=tuple(note for note in (*inputs.notes, said, *notes, untested) if note),
     )
 
 
@@ -201,21 +208,28 @@ def _silent(
     baseline: str,
     aliases: Mapping[str, Sequence[str]],
     seed: int,
-) -> pd.DataFrame | None:
-    """Return what silent reports show, where the reports and how columns were filled from them are there."""
-    if cohort is None or augmented is None or not cohort.report or len(inputs.sets) < 2:
-        return None
-    return silent_reports(
+) -> tuple[pd.DataFrame | None, str]:
+    """Return what silent reports show; or why it was not looked at, where there is a cohort."""
+    if cohort is None:
+        return None, ""
+    lacks = "the cohort has no report column" if not cohort.report else ""
+    if augmented is None:
+        lacks = lacks or "it takes what the columns were filled from; give augmented="
+    if lacks:
+        return None, f"Whether new columns tell a target where reports are silent was not tested: {lacks}."
+    others = [name for name in inputs.sets if name != baseline]
+    found = silent_reports(
         predictions,
         cohort,
         augmented,
         inputs.groups,
-        baseline,
+        baseline if others else None,
         cases=inputs.targets.index,
-        feature_sets=[name for name in inputs.sets if name != baseline],
+        feature_sets=others or list(inputs.sets),
         aliases=aliases,
         seed=seed,
     )
+    return found, ""
 
 
 def _settings(

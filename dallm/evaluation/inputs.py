@@ -11,6 +11,7 @@ import pandas as pd
 
 from dallm.case_ids import count
 from dallm.errors import UserError, did_you_mean
+from dallm.evaluation.baselines import NO_FEATURES
 from dallm.evaluation.fits import Inputs
 from dallm.evaluation.labels import check_both_classes, read_targets
 
@@ -68,7 +69,8 @@ def check_inputs(
     ([True, False, True, False], ())
     """
     notes: list[str] = []
-    frames = {name: _plain_columns(name, frame) for name, frame in _named_frames(sets).items()}
+    frames = _named_frames(sets, cohort, notes)
+    frames = {name: _plain_columns(name, frame) for name, frame in frames.items()}
     index = next(iter(frames.values())).index
     first = next(iter(frames))
     _check_labels(index, f"feature set {first!r}")
@@ -85,10 +87,11 @@ def check_inputs(
     return Inputs(frames, read, patients, tuple(notes))
 
 
-def _named_frames(sets: object) -> dict[str, pd.DataFrame]:
+def _named_frames(sets: object, cohort: Cohort | None, notes: list[str]) -> dict[str, pd.DataFrame]:
     if isinstance(sets, pd.DataFrame):
         sets = {"features": sets}
     elif _is_augmented(sets):
+        cohort = sets.cohort if cohort is None else cohort  # type: ignore[attr-defined]
         sets = {"original": _predictors(sets, "original"), "augmented": sets}
     if not isinstance(sets, Mapping) or not sets:
         raise UserError(
@@ -98,20 +101,39 @@ def _named_frames(sets: object) -> dict[str, pd.DataFrame]:
         )
     frames: dict[str, pd.DataFrame] = {}
     for name, frame in sets.items():
-        if not isinstance(name, str) or not name.strip():
-            raise UserError(f"A feature set is called {name!r}; give it a name of letters.")
+        _check_name(name)
         if _is_augmented(frame):
             frame = _predictors(frame, "all")
         if not isinstance(frame, pd.DataFrame):
             raise UserError(
                 f"Feature set {name!r} is a {type(frame).__name__}; give a DataFrame or an Augmented."
             )
+        if frame.shape[1] == 0 and frame.shape[0] and len(sets) > 1 and _has_reports_only(cohort):
+            notes.append(f"Feature set {name!r} is left out: the cohort has no measured columns.")
+            continue
         if frame.shape[0] == 0 or frame.shape[1] == 0:
             raise UserError(
-                f"Feature set {name!r} is empty: {frame.shape[0]:,} rows, {frame.shape[1]} columns."
+                f"Feature set {name!r} is empty: {frame.shape[0]:,} rows, {frame.shape[1]} columns. Leave it "
+                "out; a feature set that stands alone is held against its controls."
             )
         frames[name] = frame
+    if not frames:
+        raise UserError("No feature set has a column, so there is nothing to evaluate.")
     return frames
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise UserError(f"A feature set is called {name!r}; give it a name of letters.")
+    if name == NO_FEATURES:
+        raise UserError(
+            f"A feature set is called {name!r}, as are the baselines without features of every table; rename "
+            "it."
+        )
+
+
+def _has_reports_only(cohort: Cohort | None) -> bool:
+    return cohort is not None and cohort.measured().shape[1] == 0
 
 
 def _is_augmented(value: object) -> bool:
@@ -274,8 +296,8 @@ def _check_targets_apart(
         if among:
             raise UserError(
                 f"Feature set {name!r} holds the target {_listed(among)} as a feature. Drop the column, or "
-                "rename it if it is something else; allow_leaks= (on the command line --allow-leak) names columns "
-                "that are to stay all the same."
+                "rename it if it is something else; allow_leaks= (on the command line --allow-leak) names "
+                "columns that are to stay all the same."
             )
 
 
