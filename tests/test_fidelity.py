@@ -388,3 +388,63 @@ def test__gaussian__data_made_from_the_same_seed__is_not_drawn_again():
     values = 100 + np.random.default_rng(0).standard_normal((400, 6))
     table = value_fidelity(pd.DataFrame(values, columns=list(VITALS)), baselines="gaussian", n_bootstrap=0)
     assert table.table().loc["gaussian", "mean"] == pytest.approx(2, abs=0.3)
+
+
+def test__acceptable__one_row_given__the_others_keep_theirs():
+    truth = _vitals(30)
+    common = value_fidelity(truth, {"a": _noisy(truth)}, n_bootstrap=0, baselines=()).acceptable
+    own = value_fidelity(
+        truth, {"a": _noisy(truth)}, n_bootstrap=0, baselines="none", acceptable={"SBP": 5, "dbp": None}
+    ).acceptable.set_index("feature")
+    assert own.loc["sbp", "difference"] == 5
+    assert np.isnan(own.loc["dbp", "difference"])
+    rest = common.set_index("feature").drop(["sbp", "dbp"])
+    pd.testing.assert_frame_equal(own.loc[rest.index], rest)
+
+
+def test__acceptable__own_file__its_rows_replace_theirs_alone(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('[[acceptable]]\nvital = "sbp"\nunit = "mmHg"\ndifference = 5\n')
+    made = acceptable_differences(path)
+    assert made["sbp"].difference == 5
+    assert "systolic blood pressure" not in made
+    assert made["heart rate"] == acceptable_differences()["heart rate"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sbpp": 5}, r"names 'sbpp'.*Did you mean 'sbp'\?"),
+        ({"sbp": -5}, r"acceptable\['sbp'\] must be a number above 0, got -5"),
+        ({"sbp": float("nan")}, "must be a number above 0"),
+        ({"sbp": "5"}, "must be a number above 0"),
+    ],
+)
+def test__acceptable__misspelt_or_impossible__is_refused(given, said):
+    with pytest.raises(UserError, match=said):
+        value_fidelity(_vitals(30), {"a": _noisy(_vitals(30))}, baselines=(), acceptable=given)
+
+
+def test__value_fidelity__another_unit__is_told_and_nothing_converted():
+    truth = _vitals(60)
+    filled = _noisy(truth)
+    plain = value_fidelity(truth, {"a": filled}, baselines=(), n_bootstrap=0)
+    assert not [note for note in plain.notes if "look like" in note]
+    strange = filled.assign(
+        temperature=(filled["temperature"] - 32) / 1.8, o2sat=filled["o2sat"].clip(upper=100) / 100
+    )
+    found = value_fidelity(truth, {"a": strange}, baselines=(), n_bootstrap=0)
+    notes = [note for note in found.notes if "look like" in note]
+    assert (
+        "60 of 60 filled values of temperature look like degC, where the measured ones are in degF"
+        in notes[0]
+    )
+    assert "60 of 60 filled values of o2sat look like fraction, where the measured ones are in %" in notes[1]
+    assert found.table().loc["a", "temperature"] > 100
+
+
+def test__value_fidelity__fractions_of_a_column_that_nobody_knows__are_told():
+    rng = np.random.default_rng(0)
+    truth = pd.DataFrame({"ejection": rng.uniform(20, 70, 40).round()})
+    found = value_fidelity(truth, {"a": truth / 100}, features=["ejection"], baselines=(), n_bootstrap=0)
+    assert any("look like fractions, where the measured ones are in per cent" in note for note in found.notes)

@@ -14,7 +14,7 @@ import dallm
 from dallm.cli.app import app
 from dallm.errors import ReaderError, UserError
 from dallm.fidelity.columns import VITALS
-from dallm.paper.fidelity_tables import line_up, named_paths, read_frame, truth_in
+from dallm.paper.fidelity_tables import line_up, named_paths, patients_in, read_frame, truth_in
 from dallm.paper.published import table2, table2_row, table4
 from dallm.paper.table2 import table2_of_cohort, table2_of_tables
 
@@ -210,3 +210,54 @@ def test__command__mimic_iv_ed_demo__runs_on_the_users_folder(tmp_path):
     result = RUN.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "Filling the mean scores 1.000" in result.output
+
+
+def test__table2__vital_that_a_table_lacks__is_named_and_the_mean_not_compared(table):
+    made = table2_of_tables(
+        table, {"gpt4": table.rename(columns={"aug_dbp": "aug_bdp"})}, baselines=(), n_bootstrap=0
+    )
+    assert made.remarks()[0].endswith("in each of 5 columns; the paper has six.")
+    note = next(line for line in made.remarks() if "no filled column" in line)
+    assert note.startswith("gpt4 has no filled column for 'dbp' (did you mean 'aug_bdp'?).")
+    assert made.cells().set_index("feature").loc["mean", ["published"]].isna().all()
+    assert pd.isna(made.table().loc[("gpt4", "published"), "mean"])
+    assert not any("no filled column" in line for line in _made(table).remarks())
+
+
+def _made(truth, filled=None, **options):
+    filled = truth if filled is None else filled
+    return table2_of_tables(truth, {"gpt4": filled}, baselines="none", n_bootstrap=0, **options)
+
+
+def test__table2__names_of_other_case_and_separators__are_matched(table):
+    truth = table[["dicom_id", *VITALS]]
+    names = {f"aug_{v}": f"aug{v}" for v in VITALS} | {"aug_sbp": "AugSBP", "aug_o2sat": "O2Sat-AUG"}
+    shouted = truth.rename(columns={v: v.upper() for v in VITALS} | {"heartrate": "Heart Rate"})
+    for one in (truth, shouted):
+        made = _made(one, table[["dicom_id", *names]].rename(columns=names))
+        assert made.fidelity.features == VITALS
+        assert made.fidelity.table().loc["gpt4"].tolist() == pytest.approx(_expected(table))
+        assert made.cells()["published"].notna().all()
+
+
+def test__line_up__names_of_ids_and_patients__differ_by_case(table):
+    shuffled = table.sample(frac=1, random_state=0).rename(columns={"dicom_id": "DICOM_ID"})
+    truth, tables, _ = line_up(table, {"a": shuffled})
+    made = table2_of_tables(truth, tables, baselines=(), n_bootstrap=0)
+    assert made.fidelity.table().loc["a"].tolist() == pytest.approx(_expected(table))
+    assert patients_in(table.rename(columns={"subject_id": "SUBJECT_ID"})) is not None
+
+
+def test__line_up__id_that_names_two_rows__is_told(table):
+    twice = pd.concat([table.rename(columns={"dicom_id": "id"})] * 2).iloc[: len(table) + 1]
+    _, _, notes = line_up(twice, {"a": twice})
+    assert notes[0].startswith(
+        "Column 'id' of the truth names 1 row that another row has named; 1 of them is"
+    )
+    assert line_up(table, {"a": table})[2] == []
+
+
+def test__remarks__no_table_of_the_papers_rows__says_so_without_a_count_of_none(table):
+    made = table2_of_tables(table, {"mine": table}, baselines=(), n_bootstrap=0)
+    assert "0 of 0" not in str(made)
+    assert made.remarks()[0].startswith("No filled table is called like a row of the paper")

@@ -42,7 +42,7 @@ def table2(
         list[str] | None,
         typer.Option(
             "--filled",
-            help="Filled values; repeat it. CSV, Excel or Parquet.",
+            help="Filled values; repeat it. CSV, Excel (FILE.xlsx:SHEET) or Parquet.",
             metavar="[NAME=]FILE",
             rich_help_panel=_TABLES,
         ),
@@ -114,7 +114,7 @@ def table2(
         raise UserError("--mimic and ready tables exclude each other; give one.")
     place = OutputFolder(out)
     options: dict[str, Any] = {
-        "baselines": {"auto": "auto", "all": "all", "none": ()}.get(baselines, baselines.split(",")),
+        "baselines": baselines if baselines in ("auto", "all", "none") else _names(baselines),
         "mmtf": MMTFSettings(epochs=epochs),
         "device": device,
         "seed": seed,
@@ -129,6 +129,10 @@ def table2(
         say(f"  {path}")
 
 
+def _names(said: str) -> list[str]:
+    return [name.strip() for name in said.split(",") if name.strip()]
+
+
 def _of_tables(
     truth: Path | None,
     filled: list[str],
@@ -137,12 +141,13 @@ def _of_tables(
     same_data: bool,
     options: dict[str, Any],
 ) -> Table2:
-    from dallm.paper.fidelity_tables import line_up, named_paths, patients_in, read_frame, truth_in
+    from dallm.paper.fidelity_tables import line_up, patients_in, truth_in
     from dallm.paper.table2 import table2_of_tables
+    from dallm.paper.table_files import named_paths, read_frame
 
     paths = named_paths(filled)
-    tables = {name: read_frame(path) for name, path in paths.items()}
-    measured = read_frame(truth) if truth is not None else truth_in(tables)
+    tables = {name: read_frame(path, step) for name, path in paths.items()}
+    measured = read_frame(truth, step) if truth is not None else truth_in(tables)
     measured, tables, notes = line_up(measured, tables, id=id)
     for note in notes:
         step(note)

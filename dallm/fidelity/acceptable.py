@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dallm.errors import UserError
+from dallm.errors import UserError, did_you_mean
 from dallm.resources import data_path
 from dallm.vitals import known_vital
 
@@ -55,12 +55,13 @@ class Acceptable:
 
 
 def acceptable_differences(path: str | Path | None = None) -> dict[str, Acceptable]:
-    """Read a table of acceptable differences, by the name of the measurement.
+    """Read the acceptable differences, by the name of the measurement.
 
     Parameters
     ----------
     path : path, optional
-        A table of your own; by default ``data/acceptable_differences.toml``.
+        A file of your own, whose rows replace those of ``data/acceptable_differences.toml`` and of no other
+        measurement.
 
     Raises
     ------
@@ -72,7 +73,11 @@ def acceptable_differences(path: str | Path | None = None) -> dict[str, Acceptab
     >>> acceptable_differences()["systolic blood pressure"].source
     'ISO 81060-2'
     """
-    path = data_path("acceptable_differences.toml") if path is None else Path(path)
+    common = _rows(data_path("acceptable_differences.toml"))
+    return common if path is None else edited(_rows(Path(path)), common)
+
+
+def _rows(path: Path) -> dict[str, Acceptable]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["acceptable"]
         return {str(entry["vital"]): _read(entry) for entry in entries}
@@ -83,6 +88,56 @@ def acceptable_differences(path: str | Path | None = None) -> dict[str, Acceptab
             f"{str(path)!r} is no table of acceptable differences ({error}); every [[acceptable]] needs "
             "vital, unit and a difference above 0."
         ) from error
+
+
+def edited(own: Mapping[str, Acceptable | float | None], common: Mapping[str, Acceptable]) -> dict[str, Any]:
+    """Return a table in which the rows of `own` stand in place of those of the same measurement.
+
+    Examples
+    --------
+    >>> sorted(edited({"sbp": 5}, {"systolic blood pressure": 10, "heart rate": 5}))
+    ['heart rate', 'sbp']
+    """
+    mine = {_measurement(name) for name in own}
+    return {name: row for name, row in common.items() if _measurement(name) not in mine} | dict(own)
+
+
+def _measurement(name: str) -> str:
+    vital = known_vital(name)
+    return vital.name if vital is not None else name
+
+
+def checked_limits(
+    given: Mapping[str, Acceptable | float | None] | None, features: Sequence[str]
+) -> dict[str, Any]:
+    """Return the table to be used: the common one, with the rows that a user gave in place of its own.
+
+    Parameters
+    ----------
+    given : mapping or None
+        By column or measurement: a difference in the column's unit, an :class:`Acceptable`, or None for no
+        limit.
+    features : sequence of str
+        Columns that are compared.
+
+    Raises
+    ------
+    UserError
+        If a row is of no column and no known measurement, or a limit is not above 0.
+    """
+    common = acceptable_differences()
+    for name, limit in (given or {}).items():
+        if name not in features and name not in common and known_vital(str(name)) is None:
+            near = did_you_mean(name, [*features, *common])
+            raise UserError(
+                f"acceptable names {name!r}, which is no column that is compared and no measurement.{near} "
+                f"Columns: {', '.join(features)}."
+            )
+        value = limit.difference if isinstance(limit, Acceptable) else limit
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 < float(value) < np.inf):
+            raise UserError(f"acceptable[{name!r}] must be a number above 0, got {value!r}.")
+    return edited(given or {}, common)
 
 
 def _read(entry: Mapping[str, Any]) -> Acceptable:
@@ -120,7 +175,7 @@ def unit_of(feature: str, values: NDArray[np.float64], units: Mapping[str, str])
 
 
 def acceptable_for(
-    feature: str, unit: str, table: Mapping[str, Acceptable | float] | None = None
+    feature: str, unit: str, table: Mapping[str, Acceptable | float | None] | None = None
 ) -> Acceptable | None:
     """Return the acceptable difference of a column in its own unit, or None where the table has no row.
 
@@ -137,7 +192,8 @@ def acceptable_for(
     """
     table = acceptable_differences() if table is None else table
     vital = known_vital(feature)
-    found = table.get(feature) or (table.get(vital.name) if vital is not None else None)
+    same = (name for name in table if vital is not None and _measurement(name) == vital.name)
+    found = table[feature] if feature in table else table.get(next(same, feature))
     if found is None or not isinstance(found, Acceptable):
         return None if found is None else Acceptable(float(found), unit)
     if vital is None or not unit or unit == found.unit:

@@ -217,7 +217,7 @@ def chosen_baselines(wanted: str | Sequence[str], *, has_text: bool, n_rows: int
     """Return the names of the baselines that were asked for.
 
     ``"auto"``: the quick ones, and ridge regression where there are reports; beyond 20,000 rows without
-    `knn` and `iterative`, which take minutes there. ``"all"``: every one.
+    `knn` and `iterative`, which take minutes there. ``"all"``: every one. ``"none"`` or ``()``: none.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def chosen_baselines(wanted: str | Sequence[str], *, has_text: bool, n_rows: int
 
     Examples
     --------
-    >>> chosen_baselines("auto", has_text=True)[-1], chosen_baselines((), has_text=False)
+    >>> chosen_baselines("auto", has_text=True)[-1], chosen_baselines("none", has_text=False)
     ('ridge_text', ())
     """
     if wanted == "auto":
@@ -234,12 +234,14 @@ def chosen_baselines(wanted: str | Sequence[str], *, has_text: bool, n_rows: int
         return (*quick, "ridge_text") if has_text else quick
     if wanted == "all":
         return tuple(BASELINES)
+    if wanted == "none":
+        return ()
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     for name in names:
         if name not in BASELINES:
             raise UserError(
                 f"There is no baseline {name!r}.{did_you_mean(name, BASELINES)} "
-                f"There are: {', '.join(BASELINES)}; or 'auto', 'all', ()."
+                f"There are: {', '.join(BASELINES)}; or 'auto', 'all', 'none'."
             )
     return tuple(dict.fromkeys(names))
 

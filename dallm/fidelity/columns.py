@@ -32,6 +32,8 @@ def stem_of(column: object) -> tuple[str, str]:
     --------
     >>> stem_of("aug_heartrate"), stem_of("heart rate"), stem_of("sbp__filled")
     (('heart rate', 'filled'), ('heart rate', ''), ('systolic blood pressure', 'filled'))
+    >>> stem_of("augSBP")
+    ('systolic blood pressure', 'filled')
     """
     # "Real" and "output" may belong to a name, so words are taken off at its two ends only, one at a time.
     words, role = normalise_name(str(column)).split(), ""
@@ -42,7 +44,21 @@ def stem_of(column: object) -> tuple[str, str]:
             break
         role = "filled" if found in _FILLED_WORDS else "truth"
         words = words[1:] if ends[found] == 1 else words[:-1]
+    if not role and known_vital(" ".join(words)) is None:
+        rest = _without_separator("".join(words))
+        if rest is not None:
+            return rest, "filled"
     return _about(" ".join(words)), role
+
+
+def _without_separator(squeezed: str) -> str | None:
+    """Return the vital of a name like ``augsbp``, in which nothing parts the two words."""
+    for word in sorted(_FILLED_WORDS, key=len, reverse=True):
+        for rest in (squeezed.removeprefix(word), squeezed.removesuffix(word)):
+            vital = known_vital(rest) if rest and rest != squeezed else None
+            if vital is not None:
+                return vital.name
+    return None
 
 
 def _about(name: str) -> str:

@@ -12,11 +12,10 @@ import pandas as pd
 import dallm
 from dallm.errors import UserError
 from dallm.fidelity import baselines as base
-from dallm.fidelity.acceptable import Acceptable
-from dallm.fidelity.columns import (
-    checked_truth,
-)
+from dallm.fidelity.acceptable import Acceptable, checked_limits
+from dallm.fidelity.columns import checked_truth
 from dallm.fidelity.inputs import Given, chosen_features, named_tables, read_parts
+from dallm.fidelity.other_units import other_units
 from dallm.fidelity.result import Fidelity, acceptable_frame
 from dallm.fidelity.scoring import blocks_of, method_sums, score
 
@@ -40,7 +39,7 @@ def value_fidelity(
     baselines: str | Sequence[str] = "auto",
     text: Sequence[str] | None = None,
     images: Any = None,
-    acceptable: Mapping[str, Acceptable | float] | None = None,
+    acceptable: Mapping[str, Acceptable | float | None] | None = None,
     folds: int = 5,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -71,14 +70,15 @@ def value_fidelity(
         Units of the columns; by default the unit in which the values are possible.
     baselines : str or sequence of str, default="auto"
         Names in :data:`dallm.fidelity.baselines.BASELINES`. ``"auto"``: those that take seconds; ``"all"``:
-        also the transformer ``mmtf``, which takes minutes to hours; ``()``: none.
+        also the transformer ``mmtf``, which takes minutes to hours; ``"none"`` or ``()``: none.
     text : sequence of str of shape (n_rows,), optional
         Reports, for ``ridge_text`` and ``mmtf``.
     images : array of shape (n_rows, dimension), optional
         Image embeddings, for ``mmtf``.
     acceptable : mapping, optional
-        Acceptable differences by column or measurement, as a number or from
-        :func:`dallm.fidelity.acceptable.acceptable_differences`.
+        Acceptable differences by column or measurement: a number in the column's unit, None for no limit, or
+        what :func:`dallm.fidelity.acceptable.acceptable_differences` reads. They replace the rows of these
+        measurements; the others keep theirs.
     folds : int, default=5
     n_bootstrap : int, default=1000
         How often patients are drawn again; 0 for no intervals.
@@ -124,7 +124,10 @@ def value_fidelity(
         for name, columns in methods.items()
         if _is_truth(measured, columns)
     ]
-    limits = {f: given.limit(f, measured[f], acceptable) for f in names}
+    table = checked_limits(acceptable, names)
+    limits = {f: given.limit(f, measured[f], table) for f in names}
+    for name, columns in methods.items():
+        notes += other_units(name, measured, columns, {f: unit for f, (unit, _) in limits.items()})
     blocks = blocks_of(given.groups, seed)
     sums = {}
     for name in list(methods):  # what was read is as large as the table, its sums are not

@@ -70,7 +70,7 @@ class Given:
         return cls(truth, codes, groups is not None, known | dict(units or {}), text, _embeddings(images, n))
 
     def limit(
-        self, feature: str, values: pd.Series[float], table: Mapping[str, Acceptable | float] | None
+        self, feature: str, values: pd.Series[float], table: Mapping[str, Acceptable | float | None] | None
     ) -> tuple[str, Acceptable | None]:
         unit = unit_of(feature, np.asarray(values, dtype=np.float64), self.units)
         return unit, acceptable_for(feature, unit, table)

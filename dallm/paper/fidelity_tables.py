@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dallm.case_ids import count
 from dallm.errors import UserError, did_you_mean
 from dallm.fidelity.columns import stem_of, truth_columns
 from dallm.fidelity.numbers import as_floats
@@ -16,6 +17,7 @@ from dallm.paper.table_files import named_paths as named_paths
 from dallm.paper.table_files import read_frame as read_frame
 
 _ID_WORDS = ("case_id", "id", "dicom_id", "study_id", "stay_id", "reflacx_id", "case", "row", "index", "")
+_CASE_IDS = ("id", "case_id", "reflacx_id", "case")
 _AGREEING = 0.99  # share of the measured values that a filled table repeats
 
 
@@ -45,14 +47,33 @@ def line_up(
         If rows cannot be brought together.
     """
     truth = truth.reset_index(drop=True)
-    notes: list[str] = []
+    notes = list(_repeated_rows(truth))
     return truth, {name: _lined_up(truth, table, id, name, notes) for name, table in tables.items()}, notes
+
+
+def _repeated_rows(truth: pd.DataFrame) -> Iterator[str]:
+    """Say of ids that name several rows: such rows count as often as they stand there."""
+    for column in truth.columns:
+        if str(column).lower() in _CASE_IDS and truth[column].notna().all():
+            n = int(truth[column].duplicated().sum())
+            if n:
+                copies = int(truth.duplicated().sum())
+                yield (
+                    f"Column {column!r} of the truth names {count(n, 'row')} that another row has named; "
+                    f"{copies or 'none'} of them {'is a copy' if copies == 1 else 'are copies'}. Every row "
+                    "counts, and rows are not brought together by this column."
+                )
 
 
 def _lined_up(
     truth: pd.DataFrame, table: pd.DataFrame, id: str | None, name: str, notes: list[str]
 ) -> pd.DataFrame:
     table = table.reset_index(drop=True)
+    ids = {str(c).lower(): c for c in truth.columns if _is_id(c)}
+    spelt = {
+        c: ids[str(c).lower()] for c in table.columns if str(c).lower() in ids and c not in truth.columns
+    }
+    table = table.rename(columns=spelt)  # ID and id are one column
     agreements: list[float] = []
     for column in _id_columns(truth, table, id, name):
         at = _positions(truth[column], table[column])
@@ -167,8 +188,9 @@ def patients_in(truth: pd.DataFrame, column: str | None = None) -> pd.Series[Any
     """
     if column is not None and column not in truth.columns:
         raise UserError(f"The truth has no column {column!r}.{did_you_mean(column, truth.columns)}")
-    names = [column] if column is not None else ["subject_id", "patient_id", "patient", "subject"]
-    found = next((name for name in names if name in truth.columns), None)
+    names = ["subject_id", "patient_id", "patient", "subject"]
+    spelt = {str(c).lower().replace(" ", "_"): c for c in reversed(truth.columns)}
+    found = column if column is not None else next((spelt[name] for name in names if name in spelt), None)
     if found is None or (column is None and truth[found].isna().any()):
         return None
     return truth[found]

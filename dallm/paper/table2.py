@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dallm.errors import UserError
+from dallm.fidelity.columns import VITALS
 from dallm.fidelity.compare import value_fidelity
 from dallm.fidelity.masking import fill_one_by_one, masked_vitals
-from dallm.fidelity.result import Fidelity
+from dallm.fidelity.result import MEAN, Fidelity
 from dallm.files import replacing
 from dallm.paper import published
+from dallm.paper.table2_columns import lacking_vitals, named_as_published
 
 if TYPE_CHECKING:
     from dallm.cohort import Cohort
@@ -53,8 +55,9 @@ class Table2:
         chosen = scores[scores["measure"] == "normalised_error"]
         made = chosen[["method", "feature", "value", "low", "high"]].rename(columns={"value": "measured"})
         paper = published.table2()
+        shown = self._published_columns()
         figures = [
-            paper.loc[self.row_of[m], f] if m in self.row_of and f in paper.columns else pd.NA
+            paper.loc[self.row_of[m], f] if m in self.row_of and f in shown else pd.NA
             for m, f in zip(made["method"], made["feature"], strict=True)
         ]
         made["published"] = pd.array(figures, dtype="Float64")
@@ -65,6 +68,7 @@ class Table2:
     def table(self) -> pd.DataFrame:
         """Return the paper's layout with two lines per row where both figures are there."""
         measured, paper = self.fidelity.table(), published.table2()
+        shown = self._published_columns()
         lines: list[tuple[str, str]] = []
         rows: list[list[Any]] = []
         for method in measured.index:
@@ -72,13 +76,18 @@ class Table2:
             rows.append(measured.loc[method].tolist())
             if method in self.row_of:
                 lines.append((method, "published"))
-                rows.append(_of_paper(self.row_of[method], measured.columns))
+                rows.append(_of_paper(self.row_of[method], measured.columns, shown))
         for row in paper.index:
             if row not in self.row_of.values():
                 lines.append((row, "published"))
-                rows.append(_of_paper(str(row), measured.columns))
+                rows.append(_of_paper(str(row), measured.columns, shown))
         index = pd.MultiIndex.from_tuples(lines, names=["method", "figures"])
         return pd.DataFrame(rows, index=index, columns=measured.columns).astype("Float64")
+
+    def _published_columns(self) -> set[str]:
+        """The columns in which both figures mean the same: the mean only where all six vitals are there."""
+        here = {feature for feature in self.fidelity.features if feature in VITALS}
+        return here | ({MEAN} if here == set(VITALS) else set())
 
     def remarks(self) -> list[str]:
         """Return what a reader of the table has to know."""
@@ -87,8 +96,13 @@ class Table2:
             cells = self.cells()
             both = cells[cells["published"].notna() & cells["method"].isin(list(self.row_of))]
             rows = both.groupby("method", sort=False)["agrees"].agg(lambda a: bool(a.fillna(False).all()))
+            n = len([f for f in self.fidelity.features if f in VITALS])
+            which = "every column" if n == len(VITALS) else f"each of {n} columns; the paper has six"
             said.append(
-                f"{int(rows.sum())} of {len(rows)} rows agree with the paper to .001 in every column."
+                f"{int(rows.sum())} of {len(rows)} rows agree with the paper to .001 in {which}."
+                if len(rows)
+                else "No filled table is called like a row of the paper, so none is set beside one; name it, "
+                "as in --filled GPT-4=FILE."
             )
             other = [m for m, agrees in rows.items() if not agrees]
             if other:
@@ -121,9 +135,9 @@ class Table2:
         return paths
 
 
-def _of_paper(row: str, columns: pd.Index[Any]) -> list[Any]:
+def _of_paper(row: str, columns: pd.Index[Any], shown: set[str]) -> list[Any]:
     figures = dict(published.table2().loc[row])
-    return [figures.get(column, pd.NA) for column in columns]
+    return [figures[column] if column in shown else pd.NA for column in columns]
 
 
 def table2_of_tables(
@@ -148,7 +162,9 @@ def table2_of_tables(
     **options
         For :func:`dallm.value_fidelity`.
     """
+    truth = named_as_published(truth)
     found = value_fidelity(truth, filled, groups=groups, **options)
+    found = replace(found, notes=(*lacking_vitals(truth, filled, found), *found.notes))
     row_of: dict[str, str] = {}
     for name in found.methods:
         row = published.table2_row(name) if name in filled else None
