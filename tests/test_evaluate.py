@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import platform
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import dallm
 from dallm.errors import UserError
+from dallm.evaluation.report import EvaluationReport
 
 FAST = {"models": "logistic_regression", "controls": (), "progress": False}
 
@@ -74,6 +78,31 @@ def test__evaluate__twice__gives_the_same_scores_and_keeps_fits(tables, tmp_path
     other = dallm.evaluate(sets, labels, patients, protocol=protocol(), n_jobs=2, **FAST)
     pd.testing.assert_frame_equal(first.scores, second.scores)
     pd.testing.assert_frame_equal(first.scores, other.scores)
+
+
+def test__evaluate__settings__say_what_the_result_follows_from_and_not_when(tables, tmp_path):
+    sets, targets, patients = tables
+    asked = {"protocol": protocol(1, 3), "subgroups": ["age_band"], **FAST, "controls": ("permuted",)}
+    reports = [dallm.evaluate(sets, targets, patients, **asked, seed=seed) for seed in (0, 0)]
+    first, second = (json.dumps(report.settings, allow_nan=False) for report in reports)
+    assert first == second
+    found = reports[0].settings
+    assert found["cases"] == len(targets)
+    assert found["patients"] == patients.nunique()
+    assert found["controls"] == ["permuted"]
+    assert found["subgroups"] == ["age_band"]
+    assert found["bootstrap_draws"]["intervals"] == 2000
+    assert found["models"]["logistic_regression"]["parameters"]["estimator__C"] == 1.0
+    assert found["versions"]["python"] == platform.python_version()
+    assert {"targets", "groups", *sets} == set(found["data_sha256"])
+    assert set(reports[0].run) == {"date", "platform"}
+    reports[0].to_parquet(tmp_path)
+    assert EvaluationReport.load(tmp_path).run == reports[0].run
+    page = reports[0].to_html()
+    for words in (reports[0].run["date"][:10], platform.python_version(), "estimator__C"):
+        assert words in page
+    moved = dallm.evaluate(sets, targets, patients.to_numpy()[::-1].copy(), **asked)
+    assert moved.settings["data_sha256"]["groups"] != found["data_sha256"]["groups"]
 
 
 def test__evaluate__leak__is_refused_by_name_unless_allowed_or_reported(tables):

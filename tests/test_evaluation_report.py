@@ -300,6 +300,40 @@ def test__page__in_a_browser__loads_nothing_and_fits(report, tmp_path):
         assert browser.console == []
 
 
+def test__page__on_a_phone__keeps_its_width_and_tables_scroll(report, tmp_path):
+    path = tmp_path / "report.html"
+    page = report.to_html(path)
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    assert "<title>Evaluation: edema, effusion</title>" in page
+    assert page.count("<table>") == page.count('<div class="wide"><table>')
+    assert "positives of decisions (2 targets)" in page
+    assert '<th class="t">model</th><th>accuracy</th>' in page
+    if find_browser() is None:
+        pytest.skip("no Chromium found: set DALLM_BROWSER")
+    with Browser(tmp_path / "profile") as browser:
+        size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        browser.call("Emulation.setDeviceMetricsOverride", **size)
+        browser.call("Page.navigate", url=path.as_uri())
+        browser.wait_for("document.readyState === 'complete' && document.images.length > 2")
+        browser.evaluate("document.querySelectorAll('details').forEach(d => {d.open = true})")
+        assert browser.evaluate("document.documentElement.scrollWidth") == 390
+        assert browser.evaluate("window.innerWidth") == 390
+        wide = "[...document.querySelectorAll('.wide')].some(d => d.scrollWidth > d.clientWidth)"
+        assert browser.evaluate(wide)
+
+
+def test__page__settings__are_tables_with_explanations(report):
+    told = replace(report, settings={**report.settings, "cases": 160}, run={"date": "2001-02-03T04:05:06"})
+    page = told.to_html()
+    assert (
+        '<td class="t">cases</td><td class="t">160</td><td class="t long">rows of the feature sets</td>'
+        in page
+    )
+    assert "2001-02-03" in page
+    assert "<pre" not in page
+    assert '<td class="t">dallm</td><td class="t">0.1.0</td>' in page
+
+
 def test__latex__hostile_names__are_escaped_and_rows_are_even(tmp_path):
     hostile = report_of(inputs_for(90, second=HOSTILE))
     text = hostile.to_latex(tmp_path / "table.tex")

@@ -92,7 +92,8 @@ def write_report(report: EvaluationReport, folder: Path) -> list[Path]:
     paths = [folder / "report.html", folder / "table.tex", folder / "settings.json"]
     report.to_html(paths[0])
     report.to_latex(paths[1])
-    write_text(paths[2], json.dumps(dict(report.settings), indent=2, ensure_ascii=False, default=str) + "\n")
+    about = {**report.settings, "run": dict(report.run)}
+    write_text(paths[2], json.dumps(about, indent=2, ensure_ascii=False, default=str) + "\n")
     return [*paths, *report.save(folder)]
 
 

@@ -20,16 +20,16 @@ from dallm.evaluation.asked import (
 )
 from dallm.evaluation.baselines import baseline_predictions
 from dallm.evaluation.controls import control_sets
-from dallm.evaluation.fits import Inputs, Split
+from dallm.evaluation.fits import Inputs
 from dallm.evaluation.importance import PermutationImportance
 from dallm.evaluation.leakage import audit, raise_leaks
-from dallm.evaluation.models import ModelSpec, resolve_models
+from dallm.evaluation.models import resolve_models
 from dallm.evaluation.operating import Criterion, check_criterion
 from dallm.evaluation.predictions import joined
 from dallm.evaluation.protocols import AsPublished, Protocol
 from dallm.evaluation.report import EvaluationReport, from_outcomes
+from dallm.evaluation.report.run_settings import circumstances, settings_of
 from dallm.evaluation.running import run_fits
-from dallm.evaluation.running.digests import table_digest, versions
 from dallm.evaluation.running.room import give_back
 from dallm.evaluation.silent import silent_reports
 from dallm.evaluation.subgroups import strata
@@ -165,6 +165,7 @@ def evaluate(
     raise_leaks(leaks, "report" if isinstance(chosen, AsPublished) else on_leak, allowed)
     specs = resolve_models(models, device=device, seed=seed)
     give_back()
+    measured = PermutationImportance() if importances is True else importances or None
     outcomes = run_fits(
         Inputs({**inputs.sets, **made}, inputs.targets, inputs.groups, inputs.notes),
         splits,
@@ -173,7 +174,7 @@ def evaluate(
         n_jobs=n_jobs,
         folder=folder,
         progress=sys.stderr.isatty() if progress is None else progress,
-        importances=PermutationImportance() if importances is True else importances or None,
+        importances=measured,
         operating_point=operating_point,
     )
     predictions, fits, importance = from_outcomes(outcomes, inputs.targets)
@@ -195,7 +196,25 @@ def evaluate(
         importance=importance,
         strata=levels,
         silent=silent,
-        settings=_settings(inputs, splits, chosen, specs, seed, device, operating_point),
+        settings=settings_of(
+            inputs,
+            specs,
+            seed=seed,
+            cohort=cohort,
+            importances=measured,
+            protocol=chosen.name,
+            splits=len(splits),
+            fits=len(fits),
+            baseline=base,
+            controls=controls,
+            subgroups=None if levels is None else list(levels.columns),
+            operating_point=operating_point,
+            device=device,
+            on_leak=on_leak,
+            allow_leaks=sorted(allowed),
+            aliases=also,
+        ),
+        run=circumstances(),
         notes=tuple(note for note in (*inputs.notes, said, *notes, untested) if note),
     )
 
@@ -230,28 +249,3 @@ def _silent(
         seed=seed,
     )
     return found, ""
-
-
-def _settings(
-    inputs: Inputs,
-    splits: Sequence[Split],
-    protocol: Protocol,
-    specs: Mapping[str, ModelSpec],
-    seed: int,
-    device: str,
-    operating_point: Criterion,
-) -> dict[str, Any]:
-    """Return what the result follows from."""
-    return {
-        "protocol": protocol.name,
-        "fits": len(splits),
-        "models": {name: {"device": spec.device, "notes": list(spec.notes)} for name, spec in specs.items()},
-        "seed": seed,
-        "device": device,
-        "operating_point": operating_point,
-        "versions": versions(),
-        "data_sha256": {
-            "targets": table_digest(inputs.targets),
-            **{name: table_digest(frame) for name, frame in inputs.sets.items()},
-        },
-    }

@@ -58,7 +58,9 @@ class EvaluationReport(Measured, Drawn):
     silent : DataFrame or None
         What silent reports show.
     settings : mapping
-        Seeds, versions, digests, protocol, presets.
+        What the result follows from: seed, versions, digests of the data, protocol, parameters of models.
+    run : mapping
+        When and where it was computed, which the result does not depend on.
     notes : tuple of str
         What a reader has to know.
     """
@@ -76,6 +78,7 @@ class EvaluationReport(Measured, Drawn):
     strata: pd.DataFrame | None = None
     silent: pd.DataFrame | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -199,6 +202,8 @@ class EvaluationReport(Measured, Drawn):
     def save(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write everything to a folder, as Parquet and JSON; :meth:`load` reads it back.
 
+        :meth:`to_parquet` is the same.
+
         Raises
         ------
         OutputError
@@ -207,6 +212,10 @@ class EvaluationReport(Measured, Drawn):
         from dallm.evaluation.report.saving import save_report
 
         return save_report(self, Path(folder))
+
+    def to_parquet(self, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """Write everything to a folder: another name of :meth:`save`, beside ``to_html`` and ``to_latex``."""
+        return self.save(folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:

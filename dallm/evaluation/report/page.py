@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dallm.case_ids import count
 from dallm.evaluation.fits import METRICS
-from dallm.evaluation.html_page import page, paragraphs, table
+from dallm.evaluation.html_page import folded, page, paragraphs, table
 from dallm.evaluation.report.definitions import definitions
+from dallm.evaluation.report.page_settings import settings_section
 from dallm.evaluation.report.paper_table import BY_CHANCE, RELEVANT_HEAD, TITLES, as_text, number, p_text
 from dallm.evaluation.report.saying import head
 from dallm.evaluation.scores import MACRO, POOLED
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Rows = list[list[str | tuple[str, str]]]
 
-_TITLE = "Evaluation"
+_TITLED = 4  # targets that the title names
 _FEATURES = 30  # that a plot of the page shows; all stand in its table
 _WORDS = {MACRO: "mean over targets", POOLED: "all decisions together"}
 
@@ -46,9 +46,15 @@ def to_page(report: EvaluationReport) -> str:
         _calibration(report),
         _ran(report),
         _definitions(report),
-        _settings(report),
+        settings_section(report),
     ]
-    return page(_TITLE, "".join(sections))
+    return page(_title(report), "".join(sections))
+
+
+def _title(report: EvaluationReport) -> str:
+    named = ", ".join(report.targets[:_TITLED])
+    more = f" and {len(report.targets) - _TITLED} more" if len(report.targets) > _TITLED else ""
+    return f"Evaluation: {named}{more}"
 
 
 def short(report: EvaluationReport) -> str:
@@ -72,15 +78,17 @@ def _head(report: EvaluationReport) -> str:
 
 def _tables(report: EvaluationReport) -> str:
     target = report.target
-    parts = [f"<h2>Table: {_escaped(_WORDS.get(target, target))}</h2>", _paper_table(report.table())]
+    parts = [
+        f"<h2>Table: {_escaped(_WORDS.get(target, target))}</h2>",
+        paragraphs([f"{head(report)}."]),
+        _paper_table(report.table()),
+    ]
     others = [name for name in (MACRO, POOLED, *report.targets) if name != target]
     if len(report.targets) == 1:
         others = []
-    parts += [
-        _folded(f"Table: {_WORDS.get(name, name)}", _paper_table(report.table(name))) for name in others
-    ]
+    parts += [folded(f"Table: {_WORDS.get(name, name)}", _paper_table(report.table(name))) for name in others]
     columns = _paper_table(report.table(metrics=METRICS).drop(columns=["p", "relevant", BY_CHANCE]))
-    parts.append(_folded("All metrics", columns))
+    parts.append(folded("All metrics", columns))
     return "".join(parts)
 
 
@@ -97,7 +105,7 @@ def _paper_table(made: pd.DataFrame) -> str:
         rows.append(row)
         last = name
     heads = [RELEVANT_HEAD if name == "relevant" else str(name) for name in texts.columns]
-    return _scrolled(table(["feature set", "model", *heads], rows))
+    return table(["feature set", "model", *heads], rows)
 
 
 def _gains(report: EvaluationReport) -> str:
@@ -107,9 +115,9 @@ def _gains(report: EvaluationReport) -> str:
     chosen = found[found["metric"] == report.metric]
     parts = [f"<h2>Differences in {_escaped(TITLES.get(report.metric, report.metric))}</h2>"]
     parts.append(_image(report.plot_gains(), "Differences of feature sets with their intervals"))
-    parts.append(_folded(f"{len(chosen)} comparisons", _differences(chosen)))
+    parts.append(folded(f"{len(chosen)} comparisons", _differences(chosen)))
     rest = found[found["metric"] != report.metric]
-    parts.append(_folded("Differences in the other metrics", _differences(rest)))
+    parts.append(folded("Differences in the other metrics", _differences(rest)))
     return "".join(parts)
 
 
@@ -128,7 +136,7 @@ def _differences(found: pd.DataFrame) -> str:
         for row in found.to_dict("records")
     ]
     heads = ["difference of", "model", "target", "metric", "difference", "p", "p (Holm)", "method"]
-    return _scrolled(table(heads, rows))
+    return table(heads, rows)
 
 
 def _controls(report: EvaluationReport) -> str:
@@ -142,7 +150,7 @@ def _controls(report: EvaluationReport) -> str:
     parts.append(_listed(line.replace("..", ".") for line in said))
     for name in [n for n, reason in report.controls.items() if not reason]:
         if name in report.feature_sets:
-            parts.append(_folded(f"Held against {name}", _differences(report.comparisons(name))))
+            parts.append(folded(f"Held against {name}", _differences(report.comparisons(name))))
     return "".join(parts)
 
 
@@ -172,7 +180,7 @@ def _silent(report: EvaluationReport) -> str:
     ]
     heads = ["target", "feature set", "model", "positives of cases", "AUC", "gain", "what it says"]
     said = paragraphs(["Cases whose report says nothing of the target, out-of-fold predictions as they are."])
-    return f"<h2>Silent reports</h2>{said}{_scrolled(table(heads, rows))}"
+    return f"<h2>Silent reports</h2>{said}{table(heads, rows)}"
 
 
 def _subgroups(report: EvaluationReport) -> str:
@@ -193,9 +201,11 @@ def _subgroups(report: EvaluationReport) -> str:
     ]
     title = TITLES.get(report.metric, report.metric)
     said = f"Gains are over {report.baseline}; intervals are not adjusted for the number of subgroups."
-    made = table(["subgroup", "feature set", "model", "positives of cases", title, "gain"], rows)
-    body = paragraphs([said]) + _scrolled(made)
-    return f"<h2>Subgroups</h2>{_folded(f'{title} in {len(rows)} rows', body, open_=len(rows) <= 40)}"
+    over_all = report.target in (MACRO, POOLED)
+    counted = f"positives of decisions ({len(report.targets)} targets)" if over_all else "positives of cases"
+    made = table(["subgroup", "feature set", "model", counted, title, "gain"], rows)
+    body = paragraphs([said]) + made
+    return f"<h2>Subgroups</h2>{folded(f'{title} in {len(rows)} rows', body, open_=len(rows) <= 40)}"
 
 
 def _importances(report: EvaluationReport) -> str:
@@ -222,7 +232,7 @@ def _importances(report: EvaluationReport) -> str:
         for row in shown.to_dict("records")
     ]
     heads = ["feature", "feature set", "model", "target", "drop of the AUC", "noise", "relevant", "published"]
-    parts.append(_folded(f"{len(rows)} rows above the noise", _scrolled(table(heads, rows))))
+    parts.append(folded(f"{len(rows)} rows above the noise", table(heads, rows)))
     return "".join(parts)
 
 
@@ -254,14 +264,9 @@ def _definitions(report: EvaluationReport) -> str:
     return f"<h2>Definitions</h2><dl>{items}</dl>"
 
 
-def _settings(report: EvaluationReport) -> str:
-    shown = json.dumps(dict(report.settings), indent=2, ensure_ascii=False, default=str)
-    return f"<h2>Settings</h2><pre style='white-space:pre-wrap'>{_escaped(shown)}</pre>"
-
-
 def _plain_table(frame: pd.DataFrame) -> str:
     rows: Rows = [[_known(cell) for cell in row] for row in frame.to_numpy(dtype=object).tolist()]
-    return _scrolled(table([str(name).replace("_", " ") for name in frame.columns], rows))
+    return table([str(name).replace("_", " ") for name in frame.columns], rows)
 
 
 def _image(figure: Figure, words: str) -> str:
@@ -270,15 +275,6 @@ def _image(figure: Figure, words: str) -> str:
     data = base64.b64encode(held.getvalue()).decode("ascii")
     alt = html.escape(words, quote=True)
     return f'<p><img alt="{alt}" style="max-width:100%" src="data:image/png;base64,{data}"></p>'
-
-
-def _folded(summary: str, body: str, open_: bool = False) -> str:
-    mark = " open" if open_ else ""
-    return f"<details{mark}><summary>{_escaped(summary)}</summary>{body}</details>"
-
-
-def _scrolled(body: str) -> str:
-    return f'<div style="overflow-x:auto">{body}</div>'
 
 
 def _listed(lines: Iterable[str]) -> str:

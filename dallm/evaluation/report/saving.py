@@ -44,6 +44,7 @@ def save_report(report: EvaluationReport, folder: Path) -> tuple[Path, ...]:
         "grouped": report.groups is not None,
         "notes": list(report.notes),
         "settings": dict(report.settings),
+        "run": dict(report.run),
         "frames": list(frames),
     }
     write_text(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False, default=_plain) + "\n")
@@ -80,6 +81,7 @@ def load_report(folder: Path) -> EvaluationReport:
         strata=None if strata is None else strata.set_axis(cases, axis=0),
         silent=frames.get("silent"),
         settings=about["settings"],
+        run=about.get("run", {}),
         notes=tuple(about["notes"]),
     )
 

@@ -39,7 +39,7 @@ COMPARISONS = (
 """Columns of the comparisons."""
 
 OVER_TARGETS = f"{resampled.METHOD}, over targets"
-_RESAMPLES = 400  # enough for a standard deviation or a correlation to a twentieth
+RESAMPLES = 400  # enough for a standard deviation or a correlation to a twentieth
 
 
 def comparisons(
@@ -119,7 +119,7 @@ def comparisons(
     targets = used["target"].unique().tolist()
     one_fold = all(split.fold == 0 for split in splits)
     if draws is None and (one_fold or len(targets) > 1):
-        draws = draw(used, groups, metrics=metrics, resamples=_RESAMPLES, seed=seed)
+        draws = draw(used, groups, metrics=metrics, resamples=RESAMPLES, seed=seed)
     shares, patients = _test_shares(splits), _patients(used, groups)
     rows: list[dict[str, object]] = []
     for name in wanted:
