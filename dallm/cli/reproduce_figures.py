@@ -136,10 +136,13 @@ def _draw(
         folder=place / ".fits",
         progress=wants_progress(),
     )
-    paths = (
-        save_importances(report, figure, place.path, most=options.most)
-        if ratings is None
-        else save_ratings_plot(report, ratings, place.path)
-    )
+    synthetic = not ready.frame and options.mimic is None
+    notes: list[str] = []
+    if ratings is None:
+        paths = save_importances(report, figure, place.path, most=options.most, synthetic=synthetic)
+    else:
+        paths, notes = save_ratings_plot(report, ratings, place.path, synthetic=synthetic)
+    for note in notes:
+        say(note)
     for path in paths:
         say(f"  {path}")
