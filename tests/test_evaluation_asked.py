@@ -8,6 +8,7 @@ import pytest
 
 import dallm
 from dallm.errors import UserError
+from dallm.evaluation.inputs import check_inputs
 
 FAST = {"models": "logistic_regression", "controls": (), "progress": False, "n_jobs": 1}
 
@@ -132,3 +133,38 @@ def test__evaluate__empty_or_reserved_set__says_what_to_do(tables):
         dallm.evaluate({"o": sets["original"][[]], "n": sets["augmented"]}, labels, patients, **FAST)
     with pytest.raises(UserError, match=r"called 'none'.*rename"):
         dallm.evaluate({"none": sets["original"], "n": sets["augmented"]}, labels, patients, **FAST)
+
+
+UNUSABLE = {
+    "lists": ([[1, 2]] * 90, "lists, tables or other objects in 'odd'"),
+    "inf in objects": ([float("inf"), *["x"] * 89], r"infinite values in 'odd' \(1 value\)"),
+    "-inf": ([-np.inf, *[1.0] * 89], r"infinite values in 'odd' \(1 value\)"),
+    "periods": (pd.period_range("2020-01", periods=90, freq="M"), "dates or durations in 'odd'"),
+    "huge": ([1e39, *[1.0] * 89], "numbers beyond single precision in 'odd'"),
+    "complex": ([1 + 2j] * 90, "complex numbers in 'odd'"),
+    "complex objects": (pd.Series([1 + 2j, None] * 45, dtype=object), "complex numbers in 'odd'"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test__check_inputs__column_that_no_model_takes__is_named_with_the_remedy(tables, kind):
+    values, said = UNUSABLE[kind]
+    sets, labels, patients = tables
+    with pytest.raises(UserError, match=said):
+        check_inputs({"all": sets["original"].assign(odd=values)}, labels, patients)
+
+
+def test__check_inputs__text_ids_and_blank_patients__stand_in_the_notes(tables):
+    sets, labels, _ = tables
+    index = pd.Index([f"case {n}" for n in range(90)])
+    patients = pd.Series([f"p{n // 2}" for n in range(90)])
+    table = sets["original"].assign(
+        text=[f"words {n}" for n in range(90)], who=patients, case=index, ward=["a", "b", "c"] * 30
+    )
+    inputs = check_inputs({"all": table.set_axis(index)}, labels.set_axis(index), patients.set_axis(index))
+    assert len(inputs.notes) == 2
+    assert "a text of its own in 'text'." in inputs.notes[0]
+    assert "'who', 'case' names the patient or case" in inputs.notes[1]
+    assert list(inputs.sets["all"]) == list(table)
+    blank = check_inputs(sets, labels, patients.mask(pd.Series(range(90)) < 5, " "))
+    assert "groups= is an empty text for 5 cases" in blank.notes[0]

@@ -12,8 +12,10 @@ import pandas as pd
 from dallm.case_ids import count
 from dallm.errors import UserError, did_you_mean
 from dallm.evaluation.baselines import NO_FEATURES
+from dallm.evaluation.feature_columns import check_features, listed
 from dallm.evaluation.fits import Inputs
 from dallm.evaluation.labels import check_both_classes, read_targets
+from dallm.evaluation.protocols.base import plain
 
 if TYPE_CHECKING:
     from dallm.augment.augmented import Augmented
@@ -81,7 +83,7 @@ def check_inputs(
     read = _on_index(read_targets(targets, index), index, "targets", "the feature sets", notes)
     patients, column = _groups(groups, frames, cohort, index, notes)
     absent = set(without) | ({column} if column is not None else set())
-    frames = {name: _features(name, frame, absent, notes) for name, frame in frames.items()}
+    frames = {name: check_features(name, frame, absent, patients, notes) for name, frame in frames.items()}
     _check_targets_apart(frames, read, allow_leaks)
     check_both_classes(read)
     return Inputs(frames, read, patients, tuple(notes))
@@ -156,7 +158,7 @@ def _plain_columns(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     if len(twice):
         raise UserError(
             f"Feature set {name!r} has {count(len(set(twice)), 'column name')} more than once: "
-            f"{_listed(dict.fromkeys(twice))}. Rename or drop the copies."
+            f"{listed(dict.fromkeys(twice))}. Rename or drop the copies."
         )
     return frame
 
@@ -165,7 +167,7 @@ def _check_labels(index: pd.Index[Any], what: str) -> None:
     if not index.is_unique:
         twice = index[index.duplicated()].unique()
         raise UserError(
-            f"The index of {what} has {count(len(twice), 'label')} more than once: {_listed(twice[:5])}. "
+            f"The index of {what} has {count(len(twice), 'label')} more than once: {listed(twice[:5])}. "
             "Each case needs a label of its own; put the case's id into the index."
         )
 
@@ -179,8 +181,8 @@ def _on_index(
     _check_labels(table.index, what)
     missing, extra = index.difference(table.index, sort=False), table.index.difference(index, sort=False)
     if len(missing) or len(extra):
-        parts = [f"{count(len(missing), 'label')} missing ({_listed(missing[:5])})"] if len(missing) else []
-        parts += [f"{len(extra):,} too many ({_listed(extra[:5])})"] if len(extra) else []
+        parts = [f"{count(len(missing), 'label')} missing ({listed(missing[:5])})"] if len(missing) else []
+        parts += [f"{len(extra):,} too many ({listed(extra[:5])})"] if len(extra) else []
         kinds = {table.index.inferred_type, index.inferred_type}
         hint = f" One index is of type {' and the other '.join(sorted(kinds))}." if len(kinds) == 2 else ""
         raise UserError(
@@ -224,14 +226,27 @@ def _groups(
     if missing:
         first = series.index[series.isna()][0]
         raise UserError(
-            f"groups= says no patient for {count(missing, 'case')}, the first is {first!r}. "
+            f"groups= says no patient for {count(missing, 'case')}, the first is {plain(first)!r}. "
             "Drop these cases, or give each a patient of its own."
+        )
+    blank = _blank(series)
+    if blank > 1:
+        notes.append(
+            f"groups= is an empty text for {blank:,} cases, which count as one patient. If their patients "
+            "are not known, give each a patient of its own."
         )
     if series.nunique() < 2:
         raise UserError(
             "groups= names one patient for all cases; nothing can be held out from a single patient."
         )
     return series, column
+
+
+def _blank(series: pd.Series[Any]) -> int:
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return 0
+    sizes = series.value_counts()
+    return int(sum(n for value, n in sizes.items() if isinstance(value, str) and not value.strip()))
 
 
 def _column(name: str, frames: Mapping[str, pd.DataFrame], cohort: Cohort | None) -> pd.Series[Any]:
@@ -247,47 +262,6 @@ def _column(name: str, frames: Mapping[str, pd.DataFrame], cohort: Cohort | None
     )
 
 
-def _features(name: str, frame: pd.DataFrame, absent: Collection[str], notes: list[str]) -> pd.DataFrame:
-    """Check the columns of a set one by one; a copy of the whole table would not be affordable."""
-    infinite: dict[str, int] = {}
-    empty: list[str] = []
-    dates: list[str] = []
-    for position, column in enumerate(frame.columns):
-        values = frame.iloc[:, position]
-        if pd.api.types.is_float_dtype(values.dtype):
-            wrong = int(np.isinf(values.to_numpy(dtype="float64", na_value=np.nan)).sum())
-            if wrong:
-                infinite[column] = wrong
-        elif pd.api.types.is_datetime64_any_dtype(values.dtype) or values.dtype.kind == "m":
-            dates.append(column)
-        if values.isna().all():
-            empty.append(column)
-    infinite = {column: n for column, n in infinite.items() if column not in absent}
-    dates = [column for column in dates if column not in absent]
-    if infinite:
-        raise UserError(
-            f"Feature set {name!r} has infinite values in {_listed(infinite)} "
-            f"({count(sum(infinite.values()), 'value')}). Make them missing (None), or cap them."
-        )
-    if dates:
-        raise UserError(
-            f"Feature set {name!r} has dates or durations in {_listed(dates)}; turn them into numbers, for "
-            "example days since admission, or drop them."
-        )
-    empty = [column for column in empty if column not in absent]
-    drop = [column for column in frame.columns if column in absent] + empty
-    if empty:
-        notes.append(
-            f"Feature set {name!r}: no case has a value in {_listed(empty)}; dropped for all models."
-        )
-    if not drop:
-        return frame
-    kept = frame.drop(columns=drop)
-    if kept.shape[1] == 0:
-        raise UserError(f"Feature set {name!r} has no column with a value.")
-    return kept
-
-
 def _check_targets_apart(
     frames: Mapping[str, pd.DataFrame], targets: pd.DataFrame, allow_leaks: Collection[str]
 ) -> None:
@@ -295,12 +269,7 @@ def _check_targets_apart(
         among = [t for t in targets.columns if t in frame.columns and t not in allow_leaks]
         if among:
             raise UserError(
-                f"Feature set {name!r} holds the target {_listed(among)} as a feature. Drop the column, or "
+                f"Feature set {name!r} holds the target {listed(among)} as a feature. Drop the column, or "
                 "rename it if it is something else; allow_leaks= (on the command line --allow-leak) names "
                 "columns that are to stay all the same."
             )
-
-
-def _listed(names: Any) -> str:
-    shown = [repr(name) if isinstance(name, str) else str(name) for name in names]
-    return ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")
