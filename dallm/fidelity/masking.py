@@ -112,7 +112,12 @@ def fill_one_by_one(
                     break
                 if progress is not None:
                     progress(f"{name}, {len(outside):,} outside the observed range asked again")
-                again = fill_existing(cohort.take(outside.tolist()), [name], "masked", _anew(engine, number))
+                asked = _anew(engine, number)
+                try:
+                    again = fill_existing(cohort.take(outside.tolist()), [name], "masked", asked)
+                finally:
+                    if asked is not engine:
+                        asked.cache.close()  # it was opened for this time alone
                 answers = again.frame[new].astype("Float64")
                 values.loc[answers.index] = answers
                 rejected[outside] = ~_fits(answers, low, high) | _impossible(again)
@@ -121,15 +126,14 @@ def fill_one_by_one(
     return pd.DataFrame(made)
 
 
-def _anew(engine: Engine | None, number: int) -> Engine | None:
+def _anew(engine: Any, number: int) -> Any:
     """Return the engine with a cache of its own for the second, third ... time a question is put."""
     cache = getattr(engine, "cache", None)
     if engine is None or cache is None or not hasattr(cache, "folder"):
         return engine
-    made: Any = copy.copy(engine)
+    made = copy.copy(engine)
     made.cache = type(cache)(cache.folder / f"time-{number}", cache_text=cache.cache_text)
-    made_engine: Engine = made
-    return made_engine
+    return made
 
 
 def _impossible(filled: Augmented) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
