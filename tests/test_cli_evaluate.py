@@ -128,6 +128,7 @@ def test__demo__ends_with_the_short_table(tmp_path):
     assert result.exit_code == 0, result.output
     assert "Do the new columns help?" in result.output
     assert "always_no" in result.output
+    assert " ".join(result.output.split()).count("decisions at a probability of 0.5") >= 2
 
 
 def test__demo__too_few_cases__says_so_and_is_done(tmp_path):

@@ -166,7 +166,7 @@ def plot_ratings(correlations: pd.DataFrame, notes: Sequence[str] = ()) -> Figur
     for axis in axes[-1]:
         axis.set_xlabel("Pearson's r", fontsize=9)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=max(1, len(labels)), frameon=False)
     if notes:
         wide = int(size[0] * 16)  # characters of this size on the width
         figure.supxlabel("\n".join(line for note in notes for line in wrap(note, wide)), fontsize=7)

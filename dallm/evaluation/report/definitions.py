@@ -33,10 +33,11 @@ _COLUMNS = {
     "p": "of the difference with the baseline feature set in {metric}, two-sided, adjusted by Holm over "
     "feature sets, models and targets within one metric",
     "relevant features": "columns whose permutation in held-out folds costs more ROC AUC on average "
-    "than that of any column of noise appended before fitting{published}",
+    "than that of any column of noise appended before fitting{published}; in parentheses how many would be "
+    "if none told anything, at most",
     "macro": "mean over targets",
     "pooled": "decisions for all targets taken together",
-    "decisions": "yes from the threshold on that was chosen inside the training fold ({operating})",
+    "decisions": "{operating}: yes from there on",
 }
 
 _PUBLISHED = "; under this protocol the rule of the paper's code: more than one column of noise"
@@ -44,12 +45,12 @@ _PUBLISHED = "; under this protocol the rule of the paper's code: more than one 
 
 def definitions(report: EvaluationReport) -> list[tuple[str, str]]:
     """Return each term of the tables with what it means here."""
+    from dallm.evaluation.report.decided import decided
     from dallm.evaluation.report.paper_table import TITLES, paper_metrics
 
-    operating = report.settings.get("operating_point", "the best F1")
     words = {
         "metric": TITLES.get(report.metric, report.metric),
-        "operating": f"criterion: {operating}",
+        "operating": decided(report.settings),
         "published": _PUBLISHED if report.as_published else "",
     }
     shown = paper_metrics(report.as_published)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dallm.evaluation.html_page import folded, paragraphs, table
-from dallm.evaluation.report.decided import decided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +49,7 @@ def settings_section(report: EvaluationReport) -> str:
     parts = [
         "<h2>Settings</h2>",
         paragraphs(
-            [f"What the result follows from, {decided(settings)}; settings.json and report.json have it all."]
+            ["What the result follows from; settings of the run and versions are in report.json, too."]
         ),
         table(["setting", "value", "what it is"], rows),
     ]
