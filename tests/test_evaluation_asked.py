@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,3 +171,23 @@ def test__check_inputs__text_ids_and_blank_patients__stand_in_the_notes(tables):
     assert list(inputs.sets["all"]) == list(table)
     blank = check_inputs(sets, labels, patients.mask(pd.Series(range(90)) < 5, " "))
     assert "groups= is an empty text for 5 cases" in blank.notes[0]
+
+
+def test__evaluate__tabpfn_without_weights__says_so_before_any_fit(tables, tmp_path, monkeypatch):
+    from dallm.evaluation.models import presets
+
+    code = """
+    class TabPFNClassifier:
+        def fit(self, X, y):
+            open({!r}, "a").write(f"{{len(X)}} ")
+            raise RuntimeError("Failed to download the weights.\\nMore lines")
+    """
+    calls = tmp_path / "calls"
+    (tmp_path / "tabpfn.py").write_text(textwrap.dedent(code).format(str(calls)), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("tabpfn", None)
+    presets._load_weights.cache_clear()
+    with pytest.raises(UserError, match=r"weights were not loaded: RuntimeError: Failed .*TABPFN_TOKEN"):
+        dallm.evaluate(*tables, **{**FAST, "models": ["decision_tree", "tabpfn"]})
+    assert calls.read_text(encoding="utf-8").split() == ["8"]
+    sys.modules.pop("tabpfn")

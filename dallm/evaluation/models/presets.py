@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from dallm.errors import ExtraMissingError
+import numpy as np
+
+from dallm.errors import ExtraMissingError, UserError
 from dallm.evaluation.models.table import Encode, TableClassifier
 from dallm.evaluation.models.tabnet.classifier import TabNetClassifier
 from dallm.evaluation.models.tuned import TunedClassifier
@@ -110,15 +113,41 @@ def tuned(choice: Tuned, seed: int, device: str) -> Any:
 
 
 def check_installed(model: str) -> None:
-    """Refuse a model whose package is missing.
+    """Refuse a model whose package is missing, or whose weights cannot be loaded.
 
     Raises
     ------
     ExtraMissingError
         With the command that installs it.
+    UserError
+        If the weights of TabPFN, which are no part of its package, are not there.
     """
-    if model == "tabpfn" and importlib.util.find_spec("tabpfn") is None:
+    if model == "tabpfn":
+        _check_tabpfn()
+        _load_weights()
+
+
+def _check_tabpfn() -> None:
+    if importlib.util.find_spec("tabpfn") is None:
         raise ExtraMissingError("The model 'tabpfn' needs the package tabpfn: pip install tabpfn")
+
+
+@lru_cache(maxsize=1)
+def _load_weights() -> None:
+    """Fit TabPFN to a few rows, which loads its weights; done once, before anything else is fitted."""
+    from tabpfn import TabPFNClassifier
+
+    rows = np.arange(16, dtype=float).reshape(8, 2)
+    try:
+        TabPFNClassifier().fit(rows, np.arange(8) % 2)
+    except Exception as error:  # whatever keeps it from loading them: network, licence, disk, versions
+        said = (str(error).strip().splitlines() or [""])[0][:200]
+        raise UserError(
+            f"The model 'tabpfn' cannot be used, as its weights were not loaded: {type(error).__name__}"
+            f"{': ' + said if said else ''}. They are fetched at first use, once its licence is accepted: do "
+            "that on a machine with network, with TABPFN_TOKEN set, and name the folder of the weights in "
+            "TABPFN_MODEL_CACHE_DIR; or leave 'tabpfn' out of models=."
+        ) from error
 
 
 def _preset(model: str, settings: Mapping[str, Any], seed: int, device: str) -> Any:
@@ -150,7 +179,7 @@ def _library(model: str) -> tuple[Any, Encode]:
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(max_iter=1000), "scale"
-    check_installed(model)
+    _check_tabpfn()
     from tabpfn import TabPFNClassifier
 
     return TabPFNClassifier(), "keep"
