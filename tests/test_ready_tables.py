@@ -67,9 +67,10 @@ def _merged_as_published(folder, mark=""):
     """The merge of the public code: the first file, and of each further one its features."""
     held = vocabulary()
     files = [pd.read_csv(path) for path in _six(folder, mark)]
+    made = {name: files[0][name] for name in names_of("original")[:7]}
     for frame, names in zip(files[1:], [*held["generated"].values(), names_of("expert")], strict=True):
-        files[0][list(names)] = frame[list(names)]
-    return files[0][[*names_of("original")[:7], *names_of("generated"), *names_of("expert")]].astype(float)
+        made |= {name: frame[name] for name in names}
+    return pd.DataFrame(made).astype(float)
 
 
 @pytest.mark.parametrize("way", ["folder", "pattern", "commas", "repeated", "other order"])
