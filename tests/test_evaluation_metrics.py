@@ -63,6 +63,17 @@ def test__metrics__many_and_few_resamples__are_added_up_alike():
         assert wide[name][7] == pytest.approx(one[0], abs=1e-5)
 
 
+def test__metrics__constant_probabilities__are_those_of_scikit_learn():
+    truth, share = np.arange(30) % 5 == 0, np.full(30, 0.3)
+    weights = np.random.default_rng(0).integers(0, 3, size=(30, 20)).astype(float)
+    weights[:, 1], weights[:, 2] = truth, ~truth
+    found = resampled_metrics(truth, share, truth, weights, ["roc_auc", "average_precision"])
+    expected = sk.average_precision_score(truth, share, sample_weight=weights[:, 0])
+    assert found["average_precision"][:2] == pytest.approx([expected, 1])
+    assert found["roc_auc"][0] == 0.5
+    assert np.isnan([found["roc_auc"][1], found["roc_auc"][2], found["average_precision"][2]]).all()
+
+
 def test__metrics__one_class_or_no_decision__are_defined_as_stated():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -129,6 +129,11 @@ def _counted(yes: NDArray[np.bool_], said: NDArray[np.bool_], weights: Floats) -
 
 def _ranked(yes: NDArray[np.bool_], shares: NDArray[np.float64], weights: Floats) -> dict[str, Floats]:
     """Return what follows from the order of the probabilities; equal ones stand side by side."""
+    if len(shares) and (shares == shares[0]).all():  # those of baselines, a fifth of a report's rows
+        rate = weights[yes].sum(axis=0) / weights.sum(axis=0)
+        defined = (rate > 0) & (rate < 1)
+        half = np.where(defined, 0.5, np.nan).astype(weights.dtype)
+        return {"roc_auc": half, "average_precision": np.where(rate > 0, rate, np.nan).astype(weights.dtype)}
     order = np.argsort(shares, kind="stable")
     positive, negative = order[yes[order]], order[~yes[order]]
     w_positive = weights[positive]

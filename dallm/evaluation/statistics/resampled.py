@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -149,11 +150,17 @@ def limits(spread: Spread, level: float = 0.95) -> tuple[float, float]:
     >>> round(low, 3), round(high, 3)
     (-0.262, 4.262)
     """
-    from scipy import stats
-
     if math.isnan(spread.variance):
         return math.nan, math.nan
     if spread.variance == 0:
         return spread.difference, spread.difference
-    reach = float(stats.t.ppf((1 + level) / 2, spread.freedom)) * math.sqrt(spread.variance)
+    reach = _quantile((1 + level) / 2, spread.freedom) * math.sqrt(spread.variance)
     return spread.difference - reach, spread.difference + reach
+
+
+@lru_cache(maxsize=4096)
+def _quantile(share: float, freedom: float) -> float:
+    """Return a quantile of Student's t, kept: many features and folds have the same degrees of freedom."""
+    from scipy import stats
+
+    return float(stats.t.ppf(share, freedom))
