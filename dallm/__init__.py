@@ -59,6 +59,7 @@ _WHERE = {
     "read_mimic": "dallm.readers.mimic",
     "read_openi": "dallm.readers.openi",
     "read_table": "dallm.readers.table",
+    "acceptable_differences": "dallm.fidelity.acceptable",
     "value_fidelity": "dallm.fidelity.compare",
 }
 
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from dallm.evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
     from dallm.features import Feature as Feature
     from dallm.features import FeatureSet as FeatureSet
+    from dallm.fidelity.acceptable import acceptable_differences as acceptable_differences
     from dallm.fidelity.compare import value_fidelity as value_fidelity
     from dallm.knowledge.ingest import ingest as ingest
     from dallm.knowledge.passage import Hit as Hit

@@ -234,9 +234,9 @@ def _of_frames(
     folds: int,
 ) -> dict[str, Any]:
     from dallm.evaluation.tables import feature_tables, protocol_of
-    from dallm.paper.fidelity_tables import named_paths, read_frame
+    from dallm.paper.table_files import named_paths, read_frame
 
-    tables = {name: read_frame(path) for name, path in named_paths(frames).items()}
+    tables = {name: read_frame(path, step) for name, path in named_paths(frames).items()}
     read = feature_tables(tables, _names(targets or ""), group=group, id=id, split=split, drop=drop)
     for note in read.notes:
         step(f"  {note}")
