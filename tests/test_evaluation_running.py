@@ -1,10 +1,13 @@
 """Fits in parallel: the same scores for any number of workers, kept as they finish, ended at once."""
 
+import importlib
 import multiprocessing
 import os
 import signal
 import sqlite3
+import sys
 import time
+import types
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from dallm.evaluation.models import TabNetClassifier, resolve_models
 from dallm.evaluation.protocols import LeakFree
 from dallm.evaluation.running import run_fits
 from dallm.evaluation.running.capacity import affordable
+from dallm.evaluation.running.digests import model_digest
 from dallm.evaluation.running.pool import ForkPool, WorkerDied
 from dallm.evaluation.running.progress import TimeLeft
 from dallm.evaluation.running.tasks import Plan, Task, all_tasks
@@ -435,3 +439,48 @@ def test__fresh_results__where_nothing_can_be_forked__gives_the_same_scores(monk
     deep = Spec("tree", TREE.make, deep=True)
     monkeypatch.setattr(module, "fork_is_safe", lambda: False)
     assert scores(run(inputs, deep, n_jobs=2)) == expected
+
+
+def test__keys__model_whose_class_is_in_no_file__is_not_kept_and_warned_of(tmp_path):
+    home = {"__name__": "a_notebook"}
+    exec("from sklearn.tree import DecisionTreeClassifier\nclass Own(DecisionTreeClassifier): pass", home)
+    sys.modules["a_notebook"] = types.ModuleType("a_notebook")
+    sys.modules["a_notebook"].Own = home["Own"]
+    try:
+        with pytest.warns(UserWarning, match="keeps no fits of model 'own'"):
+            run(given(), Spec("own", lambda seed: home["Own"](random_state=seed)), n_jobs=1, folder=tmp_path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run(given(), TREE, n_jobs=1, folder=tmp_path)
+    finally:
+        del sys.modules["a_notebook"]
+
+
+def test__model_digest__a_function_beside_the_class_is_changed__differs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = []
+    for depth in (1, 8, 8):
+        (tmp_path / "own_model.py").write_text(
+            "from sklearn.tree import DecisionTreeClassifier\n"
+            f"def depth(): return {depth}\n"
+            "class Own(DecisionTreeClassifier):\n"
+            "    def fit(self, X, y): return self.set_params(max_depth=depth()).fit_tree(X, y)\n"
+        )
+        module = importlib.import_module("own_model")
+        digests.append(model_digest(Spec("own", lambda seed, made=module.Own: made(random_state=seed))))
+        del sys.modules["own_model"]
+    assert digests[0] != digests[1] == digests[2]
+
+
+def test__run_fits__numpy_number_of_jobs__is_taken():
+    assert len(run(given(), TREE, n_jobs=np.int64(1), folds=2)) == 8
+
+
+def test__time_left__only_deep_models_seen__does_not_take_all_fits_for_deep():
+    tasks = [
+        Task(i, "one", Spec(name, None, deep=name == "deep"), None)
+        for i, name in enumerate(["deep", "tree"] * 20)
+    ]
+    left = TimeLeft(tasks, 2)
+    left.finished("deep", 10.0)
+    assert left.seconds() == pytest.approx((19 * 10 + 20 * 1) / 2)

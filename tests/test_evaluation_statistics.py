@@ -46,14 +46,14 @@ def cross_validated(strengths, n=120, repeats=3, folds=3, targets=("edema", "eff
 
 
 def test__corrected_spread__repeats_that_agree__is_nadeau_and_bengio():
-    rows = np.array([[0.1, 0.2, 0.0, 0.3, 0.1], [0.3, 0.1, 0.1, 0.0, 0.2]])
+    rows = np.array([np.roll([0.1, 0.2, 0.0, 0.3, 0.1], shift) for shift in range(5)])
     spread = corrected_spread(rows, 0.2)
-    expected = rows.var(ddof=1) * (1 / 10 + 0.2 / 0.8)
+    expected = rows.var(ddof=1) * (1 / 25 + 0.2 / 0.8)
     assert spread.variance == pytest.approx(expected)
-    assert spread.freedom == 9
+    assert spread.freedom == 24
     statistic = rows.mean() / math.sqrt(expected)
-    assert two_sided(spread) == pytest.approx(2 * stats.t.sf(statistic, 9))
-    assert limits(spread)[0] == pytest.approx(rows.mean() - stats.t.ppf(0.975, 9) * math.sqrt(expected))
+    assert two_sided(spread) == pytest.approx(2 * stats.t.sf(statistic, 24))
+    assert limits(spread)[0] == pytest.approx(rows.mean() - stats.t.ppf(0.975, 24) * math.sqrt(expected))
 
 
 def test__corrected_spread__repeats_that_disagree__is_wider_up_to_a_ceiling():
@@ -334,3 +334,11 @@ def test__verdict__a_control_that_is_better__is_said_to_be():
     assert said[1].startswith("'augmented' is worse than the control 'tfidf' in ROC AUC in 1 of 1 comparison")
     equal = verdict(pd.DataFrame([compared(0.0, 1.0)]), {"tfidf": words.assign(p_adjusted=0.5)})
     assert equal[1].startswith("There is no evidence that 'augmented' differs from the control 'tfidf'")
+
+
+def test__corrected_spread__few_repeats__is_that_of_learning_with_the_degrees_of_all_folds():
+    folds = np.random.default_rng(3).normal(size=(4, 5))
+    spread = corrected_spread(folds[:2], 0.2)
+    assert spread.freedom == 9
+    assert spread.variance == pytest.approx(folds[:2].var(ddof=1) * (1 / 10 + 0.32 / 0.68))
+    assert corrected_spread(folds, 0.2).freedom == 19

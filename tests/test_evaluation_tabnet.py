@@ -193,7 +193,9 @@ def test__clone_and_pickle__fitted_model__same_settings_and_predictions():
 
 
 @pytest.mark.parametrize("rows", [(150, 153, 156, 151), (40, 41, 60, 90), (161, 161, 161, 500)])
-@pytest.mark.parametrize("changes", [{"batch_size": 64}, {"virtual_batch_size": 16}, {"validation_fraction": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"batch_size": 64}, {"virtual_batch_size": 16}, {"validation_fraction": 0}]
+)
 def test__fit_together__tables_of_unequal_size__the_very_results_of_one_after_the_other(rows, changes):
     given = [table(n, seed=k) for k, n in enumerate(rows)]
     changes = {"max_epochs": 6, **changes}
@@ -202,6 +204,15 @@ def test__fit_together__tables_of_unequal_size__the_very_results_of_one_after_th
     fit_together(together_, given)
     for one, other, (x, _, _) in zip(alone, together_, given, strict=True):
         assert one.history_ == other.history_
+        assert np.array_equal(one.predict_proba(x), other.predict_proba(x))
+
+
+def test__fit_together__tables_of_one_column__the_very_results_of_one_after_the_other():
+    given = [(table(n, seed=n)[0].iloc[:, :1], table(n, seed=n)[1], None) for n in (70, 70, 71)]
+    alone = [small(max_epochs=6, random_state=k).fit(*one) for k, one in enumerate(given)]
+    together_ = [small(max_epochs=6, random_state=k) for k in range(3)]
+    fit_together(together_, given)
+    for one, other, (x, _, _) in zip(alone, together_, given, strict=True):
         assert np.array_equal(one.predict_proba(x), other.predict_proba(x))
 
 

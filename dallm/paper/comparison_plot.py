@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dallm.evaluation.figures import blank_figure
 from dallm.paper.comparison import MEASURES
 
 if TYPE_CHECKING:
@@ -22,13 +23,11 @@ _MARKS = {
 
 def draw(comparison: RetrievalComparison) -> Figure:
     """Draw completeness, support and relevance side by side."""
-    from matplotlib.figure import Figure
-
     table = comparison.table()
     table = table[table["not_run"] == ""]
     groups = list(dict.fromkeys(zip(table["sources"], table["hits"], strict=True)))
     stores = [name for name in _MARKS if name in set(table["store"])]
-    figure = Figure(figsize=(10, 1.9 + 0.62 * len(groups)), layout="constrained")
+    figure = blank_figure(10, 1.9 + 0.62 * len(groups))
     axes = figure.subplots(1, len(MEASURES), sharey=True, squeeze=False)[0]
     for axis, measure in zip(axes, MEASURES, strict=True):
         for i, store in enumerate(stores):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dallm.errors import UserError, did_you_mean
+from dallm.evaluation.figures import blank_figure
 from dallm.evaluation.importance.ratings import QUESTIONS
 from dallm.evaluation.scores import MACRO
 
@@ -50,7 +51,6 @@ def plot_importances(
     UserError
         If nothing was measured for them.
     """
-    from matplotlib.figure import Figure
 
     if target is None:
         known = list(dict.fromkeys(summary["target"]))
@@ -63,7 +63,7 @@ def plot_importances(
     drawn = list(dict.fromkeys(here["model"]))
     means = here.groupby("feature", sort=False)["drop"].mean().sort_values(ascending=False, kind="stable")
     features = list(means.index[:most])
-    figure = Figure(figsize=(3.4 + 2.6 * len(drawn), 1.6 + 0.19 * len(features)), layout="constrained")
+    figure = blank_figure(3.4 + 2.6 * len(drawn), 1.6 + 0.19 * len(features))
     axes = figure.subplots(1, len(drawn), sharey=True, sharex=True, squeeze=False)[0]
     for axis, model in zip(axes, drawn, strict=True):
         _bars(axis, here[here["model"] == model].set_index("feature").reindex(features))
@@ -142,8 +142,6 @@ def plot_ratings(correlations: pd.DataFrame, notes: Sequence[str] = ()) -> Figur
     UserError
         If there is none, or they are of several feature sets.
     """
-    from matplotlib.figure import Figure
-
     if correlations["feature_set"].nunique() != 1:
         raise UserError(
             f"Correlations of {correlations['feature_set'].nunique()} feature sets; choose one of them, for "
@@ -151,7 +149,7 @@ def plot_ratings(correlations: pd.DataFrame, notes: Sequence[str] = ()) -> Figur
         )
     models, targets, raters = (list(dict.fromkeys(correlations[c])) for c in ("model", "target", "rater"))
     size = (2.4 + 2.7 * len(targets), 1.4 + len(QUESTIONS) * (0.6 + 0.3 * len(models)))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank_figure(*size)
     axes = figure.subplots(len(QUESTIONS), len(targets), sharex=True, sharey=True, squeeze=False)
     for line, question in zip(axes, QUESTIONS, strict=True):
         for axis, target in zip(line, targets, strict=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dallm.evaluation.figures import blank_figure
 from dallm.evaluation.report.paper_table import TITLES
 from dallm.evaluation.scores import MACRO, POOLED
 
@@ -108,9 +109,7 @@ def plot_reliability(calibration: pd.DataFrame, feature_sets: Sequence[str]) -> 
 
 def _panels(count: int, *, height: float, width: float = 4.2) -> tuple[Figure, Any]:
     """Return a figure of panels side by side, which share the vertical axis."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(max(6.0, 2.2 + width * count), height), layout="constrained")
+    figure = blank_figure(max(6.0, 2.2 + width * count), height)
     return figure, figure.subplots(1, count, sharey=True, squeeze=False)[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from dallm.errors import UserError
@@ -29,7 +30,7 @@ def workers_for(plan: Plan, tasks: Sequence[Task], n_jobs: int | None) -> int:
     UserError
         If `n_jobs` is no number of fits.
     """
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0):
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0):
         raise UserError(f"n_jobs={n_jobs!r}: give the number of fits at once, or -1 for all cores.")
     process = multiprocessing.current_process()
     if process.daemon or (n_jobs is None and process.name.startswith("LokyProcess")):

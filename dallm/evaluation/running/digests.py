@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import inspect
 import sys
+import warnings
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +74,11 @@ def _add_values(total: Any, column: pd.Series[Any]) -> None:
 
 
 def model_digest(model: Model) -> str | None:
-    """Return a digest of a model's class, parameters and source; None where it has no stable one."""
+    """Return a digest of a model's class, parameters and source; None where it has no stable one.
+
+    The source is the whole file of the class, as it may call anything there. A class typed into a notebook or
+    a console has no file, and nothing would show that it was changed.
+    """
     import joblib
 
     estimator = model.build(0, model.device)
@@ -82,24 +86,27 @@ def model_digest(model: Model) -> str | None:
         settings = joblib.hash(estimator)
     except Exception:  # of any type: it comes from pickling what a user gave
         return None
-    return hashlib.sha256(
-        f"{model.name}\x1f{model.device}\x1f{settings}\x1f{_source_of(estimator)}".encode()
-    ).hexdigest()
+    source = _source_of(estimator)
+    if source is None:
+        return None
+    return hashlib.sha256(f"{model.name}\x1f{model.device}\x1f{settings}\x1f{source}".encode()).hexdigest()
 
 
-def _source_of(estimator: Any) -> str:
-    """Return source and version of the classes that are not of the packages above: those of the user."""
+def _source_of(estimator: Any) -> str | None:
+    """Return a digest of the files that hold the user's classes; None where one is in no file."""
     parts = [estimator, *(v for v in _parameters(estimator).values() if hasattr(v, "fit"))]
-    found: dict[type, str] = {}
-    for part in parts:
-        for kind in type(part).__mro__:
-            if kind.__module__.split(".")[0] in _INSTALLED or kind in found:
-                continue
-            package = sys.modules.get(kind.__module__.split(".")[0])
-            found[kind] = str(getattr(package, "__version__", ""))
-            with contextlib.suppress(OSError, TypeError):  # a class typed into a console has no source
-                found[kind] += inspect.getsource(kind)
-    return "\x1f".join(found.values())
+    homes = {kind.__module__: None for part in parts for kind in type(part).__mro__}
+    total = hashlib.sha256()
+    for home in homes:
+        package = home.split(".")[0]
+        if package in _INSTALLED:
+            continue
+        file = getattr(sys.modules.get(home), "__file__", None)
+        if file is None or not Path(file).is_file():
+            return None
+        total.update(str(getattr(sys.modules.get(package), "__version__", "")).encode())
+        total.update(Path(file).read_bytes())
+    return total.hexdigest()
 
 
 def _parameters(estimator: Any) -> Mapping[str, Any]:
@@ -131,6 +138,12 @@ class Keys:
         name, split = task.model.name, task.split
         if name not in self._models:
             self._models[name] = model_digest(task.model)
+            if self._models[name] is None:
+                warnings.warn(
+                    f"folder= keeps no fits of model {name!r}: it cannot be pickled, or its class is in no "
+                    "file, and a change of it would go unseen. Define it in a module to have its fits kept.",
+                    stacklevel=2,
+                )
         model = self._models[name]
         if model is None:
             return None

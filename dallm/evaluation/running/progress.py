@@ -12,6 +12,7 @@ from dallm.evaluation.running.tasks import Task
 
 _EVERY_S = 5.0
 _REDRAW_S = 0.1
+_QUICKER = 0.1  # of the time of a deep model's fit, for other models of which nothing is known yet
 
 
 class TimeLeft:
@@ -26,11 +27,13 @@ class TimeLeft:
 
     def __init__(self, tasks: Sequence[Task], workers: int) -> None:
         self._left: dict[str, int] = defaultdict(int)
+        self._deep: dict[str, bool] = {}
         self._spent: dict[str, float] = defaultdict(float)
         self._done: dict[str, int] = defaultdict(int)
         self._workers = max(1, workers)
         for task in tasks:
             self._left[task.model.name] += 1
+            self._deep[task.model.name] = task.model.deep
 
     def finished(self, model: str, seconds: float) -> None:
         """Count a fit that is done."""
@@ -43,7 +46,11 @@ class TimeLeft:
         if not self._done:
             return None
         usual = sum(self._spent.values()) / sum(self._done.values())
-        each = {m: self._spent[m] / self._done[m] if self._done[m] else usual for m in self._left}
+        all_deep = all(self._deep[m] for m in self._done if self._done[m])
+        each = {}
+        for m in self._left:
+            guess = usual * _QUICKER if all_deep and not self._deep[m] else usual
+            each[m] = self._spent[m] / self._done[m] if self._done[m] else guess
         return sum(n * each[m] for m, n in self._left.items()) / self._workers
 
 

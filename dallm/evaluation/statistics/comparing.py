@@ -220,7 +220,8 @@ def _row(
     level: float,
 ) -> dict[str, object]:
     """Return one row of the comparisons; Holm's adjustment is made when all are there."""
-    low, high = resampled.limits(spread, level)
+    # every metric lies between 0 and 1, so no difference is larger than 1
+    low, high = np.clip(resampled.limits(spread, level), -1.0, 1.0).tolist()
     return {
         "feature_set": who[0],
         "baseline": who[1],

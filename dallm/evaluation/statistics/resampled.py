@@ -15,6 +15,10 @@ METHOD = "corrected resampled t-test (Nadeau and Bengio)"
 """Name of the method in tables."""
 
 
+_REPEATS = 5
+"""From so many repeats on their means say how far they differ; two leave one degree of freedom."""
+
+
 class Spread(NamedTuple):
     """A mean difference and how far off it may be.
 
@@ -48,8 +52,8 @@ def corrected_spread(differences: ArrayLike, test_share: float, patients: float 
     ``b = (2 q (1 - q) + 2 q^2 / R - q (1 - 2 q) / (1 - q)) / (2 q^2)``,
 
     within: the mean variance of the folds of a repeat, between: the variance of the means of the R repeats;
-    at most the variance that follows if all differences come from learning. With one repeat there is no
-    between, and the latter is used.
+    at most the variance that follows if all differences come from learning. With fewer than five repeats the
+    means of the repeats tell too little of `between`, and the latter is used.
 
     With few patients the variance is raised by ``k / (k - 1)``, `k` the patients of the rarer class, and the
     degrees of freedom are at most k - 1, as is usual where variances come from clusters.
@@ -107,11 +111,13 @@ def _spread(differences: ArrayLike, test_share: float) -> Spread:
             return Spread(mean, math.nan, math.nan, "one repeat of two folds only")
         return Spread(mean, max(plain, total * shared / (1 - 2 * q)), float(count - 1))
     r = len(repeats)
+    ceiling = total * (1 / count + shared / (1 - shared))
+    if r < _REPEATS:
+        return Spread(mean, max(plain, ceiling), float(count - 1))
     within = float(np.nanvar(repeats, axis=1, ddof=1).mean())
     between = float(np.nanmean(repeats, axis=1).var(ddof=1))
     b = (shared + 2 * q**2 / r - q * (1 - 2 * q) / (1 - q)) / (2 * q**2)
     learning = q * within + b * between
-    ceiling = total * (1 / count + shared / (1 - shared))
     if learning <= plain:
         return Spread(mean, plain, float(count - 1))
     parts = (q * within) ** 2 / (count - r) + (b * between) ** 2 / (r - 1)

@@ -42,7 +42,9 @@ def fit_together(
     schedule = _schedule(models[0])
     alike: dict[tuple[Any, ...], list[int]] = {}
     for i, job in enumerate(jobs):
-        alike.setdefault(shape_of(job, schedule), []).append(i)
+        # torch multiplies a stack of matrices of one row or column in another order than a single one
+        alone = (i,) if job.x.shape[1] == 1 else ()
+        alike.setdefault((*shape_of(job, schedule), *alone), []).append(i)
     for chosen in alike.values():
         place, note = _train(models[0], [jobs[i] for i in chosen], schedule)
         for i in chosen:
