@@ -309,10 +309,16 @@ def test__run_fits__killed_in_the_middle__loses_fits_in_flight_alone_and_ends_th
     assert not log.exists()
 
 
+def run_until_interrupted(*args, **more):
+    # a run that was started in the background inherits SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run(*args, **more)
+
+
 def test__run_fits__interrupted__ends_its_workers_at_once(tmp_path):
     log = tmp_path / "pids"
     slow = Spec("slow", lambda seed: Slow(60, str(log)), deep=True)
-    process = FORK.Process(target=run, args=(given(), slow), kwargs={"n_jobs": 2})
+    process = FORK.Process(target=run_until_interrupted, args=(given(), slow), kwargs={"n_jobs": 2})
     process.start()
     until(lambda: log.exists() and len(log.read_text().split()) == 2)
     started = time.monotonic()
